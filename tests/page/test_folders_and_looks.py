@@ -89,6 +89,45 @@ def test_dropped_files_and_text_are_read_into_the_order(page: Any, world: World)
     expect(page.locator(".row .what a")).to_have_text("x.bin")
 
 
+def metalink(name: str) -> str:
+    return (
+        f'<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="{name}"><size>7</size>'
+        f"<url>http://127.0.0.1:9/{name}</url></file></metalink>"
+    )
+
+
+def test_several_metalinks_and_lists_are_dropped_at_once_and_none_is_ordered_twice(page: Any, world: World) -> None:
+    files = {
+        "one.meta4": metalink("one.iso"),
+        "two.metalink": metalink("two.iso"),
+        "broken.meta4": "<metalink xmlns='urn:ietf:params:xml:ns:metalink'><file",
+        "first.txt": "http://127.0.0.1:9/a.bin\n",
+        "second.txt": "# from here\nhttp://127.0.0.1:9/b.bin",
+    }
+    page.evaluate(
+        """(files) => { const data = new DataTransfer();
+        for (const [name, text] of Object.entries(files)) data.items.add(new File([text], name));
+        for (const kind of ['dragover', 'drop'])
+          document.querySelector('main').dispatchEvent(
+            new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })); }""",
+        files,
+    )
+    dialog = page.get_by_role("dialog")
+    for name in ("one.meta4", "one.iso", "two.metalink", "two.iso", "broken.meta4"):
+        expect(dialog.get_by_text(name, exact=True)).to_be_visible()
+    expect(dialog.get_by_label("a file each")).to_be_checked()  # they have different names
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("broken.meta4: document: not XML")
+    expect(dialog.get_by_text("one.meta4")).to_have_count(0)
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not XML")
+    dialog.get_by_role("button", name="Remove broken.meta4").click()
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator(".row .what a")).to_have_count(4)
+    jobs = sorted(job["name"] for job in world.daemon.ask("GET", f"{API}/jobs"))
+    assert jobs == ["a.bin", "b.bin", "one.iso", "two.iso"]
+
+
 def test_the_network_view_tells_searches_left_shares_and_uploads(page: Any, world: World) -> None:
     page.get_by_role("navigation").get_by_role("link", name="Network").click()
     expect(page.get_by_role("region", name="Soulseek")).to_contain_text(re.compile(r"\d+ of 34 left in 3 min 40 s"))
@@ -144,6 +183,10 @@ def test_with_forced_colours_the_map_is_told_by_its_patterns(chromium: Any, worl
     page.wait_for_timeout(500)
     colours = [tuple(map(int, each.split(","))) for each in page.evaluate(COLOURS)]
     assert all(max(each) - min(each) < 12 for each in colours), "the colours of a sender are not the system's"
+    kept = """() => [...document.querySelectorAll('.state')].map((one) => getComputedStyle(one, '::before'))
+      .concat([...document.querySelectorAll('.bar i')].map((one) => getComputedStyle(one)))
+      .map((one) => one.backgroundColor)"""
+    assert set(page.evaluate(kept)) == {page.evaluate("getComputedStyle(document.body).color")}
     swatches = page.locator(".legend li:not(.kind) canvas")
     drawn = {swatches.nth(at).evaluate("(canvas) => canvas.toDataURL()") for at in range(swatches.count())}
     assert len(drawn) == swatches.count() >= 2, "two senders look the same"

@@ -338,8 +338,18 @@ def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
     page.goto(f"{start}#/jobs")
     page.get_by_role("button", name="Add", exact=True).click()
     found["adding"] = Axe().run(page).response["violations"]
+    page.keyboard.press("Escape")
+    page.get_by_label("More").click()
+    found["more"] = Axe().run(page).response["violations"]
+    for place, button in ((f"job/{id}", "Limit…"), (f"job/{id}", "Add sources"), ("network", "Change the schedule")):
+        page.goto(f"{start}#/{place}")
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("dialog").wait_for()
+        found[button] = Axe().run(page).response["violations"]
+        page.keyboard.press("Escape")
     page.goto(f"{world.url}/docs")
     page.get_by_role("heading", level=1).wait_for()
+    page.locator("details.route").nth(3).locator("summary").first.click()
     found["docs"] = Axe().run(page).response["violations"]
     told = {
         view: [

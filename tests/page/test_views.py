@@ -97,6 +97,38 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
         assert [(order.kind, order.node) for order in played.orders] == [("drain", "bob"), ("undrain", "bob")]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_a_fleet(chromium: Any, scheme: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    names = ("pid", "restarts", "age_s", "cpu_s", "memory_bytes", "fds", "threads")
+    with serving(Fleet()) as api:
+        api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
+        page = context.new_page()
+        page.goto(f"{api.url}/#/network")
+        expect(page.get_by_role("region", name="Fleet home")).to_contain_text("Joined", timeout=30_000)
+        found = Axe().run(page).response["violations"]
+    context.close()
+    assert not found, [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]
+
+
+def test_the_limit_of_all_nodes_is_set_and_taken_back(opened: Any) -> None:
+    played = Fleet()
+    names = ("pid", "restarts", "age_s", "cpu_s", "memory_bytes", "fds", "threads")
+    with serving(played) as api:
+        api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
+        page = opened(api, "network")
+        page.get_by_role("region", name="Fleet home").get_by_role("button", name="Limit…").click(timeout=30_000)
+        page.get_by_label("At most, a second").fill("5 MB")
+        page.get_by_role("button", name="Set the limit").last.click()
+        held(page)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".toast")).to_have_count(0)
+        page.wait_for_timeout(300)
+    assert [(order.kind, order.limit_bytes_s) for order in played.orders] == [("limit", 5_000_000), ("limit", 0)]
+
+
 def test_without_a_fleet_none_is_shown_or_asked_for(opened: Any) -> None:
     with serving(Played()) as api:
         page = opened(api, "network")

@@ -1,18 +1,19 @@
 // The frame of the page: login, navigation, theme, notifications; views are loaded when they are opened.
 import { h, render } from "./vendor/preact.mjs";
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useEvery, useStore } from "./lib.js";
+import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useEvery, useStore, words } from "./lib.js";
 import { Button, Field, Icon, Logo, Name, Toasts } from "./ui.js";
 import { Jobs, jobEvent, jobsChanged } from "./jobs.js";
 
+const later = (module, name) => Promise.all([module, words()]).then(([views]) => views[name]);
 const VIEWS = {
   jobs: () => Jobs,
-  job: () => import("./job.js").then((view) => view.JobView),
-  folders: () => import("./folders.js").then((view) => view.Folders),
-  folder: () => import("./folders.js").then((view) => view.Folder),
-  search: () => import("./search.js").then((view) => view.Search),
-  wishlist: () => import("./search.js").then((view) => view.Wishlist),
-  network: () => import("./network.js").then((view) => view.Network),
+  job: () => later(import("./job.js"), "JobView"),
+  folders: () => later(import("./folders.js"), "Folders"),
+  folder: () => later(import("./folders.js"), "Folder"),
+  search: () => later(import("./search.js"), "Search"),
+  wishlist: () => later(import("./search.js"), "Wishlist"),
+  network: () => later(import("./network.js"), "Network"),
 };
 const NAVIGATION = [
   ["jobs", "jobs", "Jobs"],
@@ -164,6 +165,7 @@ function Frame({ who }) {
     const moved = () => setAt(place());
     addEventListener("hashchange", moved);
     const live = follow();
+    words().then(() => language === "en" || session.changed(), () => {});
     document.addEventListener("visibilitychange", lookBehind);
     const timers = [setTimeout(lookForWishes, 8000), setInterval(lookForWishes, 60_000), setInterval(lookBehind, 30_000)];
     return () => {

@@ -1,8 +1,9 @@
 // The API's document, rendered: every route with its parameters, bodies and answers.
 import { h, render } from "./vendor/preact.mjs";
 import { useEffect, useState } from "./vendor/hooks.mjs";
-import { base, get, html, t } from "./lib.js";
+import { base, get, html } from "./lib.js";
 
+document.documentElement.lang = "en"; // the document is, so all around it is
 document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto";
 
 const typeOf = (schema) => {
@@ -58,7 +59,7 @@ function Docs() {
   useEffect(() => {
     get("/api/v0/openapi.json").then(setDocument, (error) => setTrouble(error.message));
   }, []);
-  if (!document_) return html`<main class="docs" aria-busy=${!trouble}><p>${trouble} ${trouble && html`<a href=${`${base}/`}>${t("Log in")}</a>`}</p></main>`;
+  if (!document_) return html`<main class="docs" aria-busy=${!trouble}><p>${trouble} ${trouble && html`<a href=${`${base}/`}>Log in</a>`}</p></main>`;
   const groups = new Map();
   for (const [path, item] of Object.entries(document_.paths))
     for (const [method, route] of Object.entries(item)) {
@@ -69,7 +70,7 @@ function Docs() {
   return html`<main class="docs"><p><a href=${`${base}/`}>Shoal</a></p><h1>${document_.info.title} API ${document_.info.version}</h1>
     ${document_.info.description.split("\n\n").map((part) => html`<p>${part}</p>`)}
     <p><a href=${`${base}/api/v0/openapi.json`} download>openapi.json</a></p>
-    <input type="search" aria-label=${t("Search")} placeholder=${t("Search")} value=${text} onInput=${(event) => setText(event.target.value)} />
+    <input type="search" aria-label="Search" placeholder="Search" value=${text} onInput=${(event) => setText(event.target.value)} />
     ${[...groups].map(([tag, routes]) => html`<section><h2>${tag}</h2>${routes.map((one) => html`<${Route} key=${one.method + one.path} ...${one} document=${document_} />`)}</section>`)}</main>`;
 }
 

@@ -1,6 +1,6 @@
 // One job: the map of who sent what, sources, rates, what happened, what it claims.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, t, useEvery, when } from "./lib.js";
+import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, t, useEvery, when } from "./lib.js";
 import { Bar, Button, Field, Name, State } from "./ui.js";
 import { Back, Calm, Canvas, Change, FormDialog, Nothing, Section, Table } from "./parts.js";
 import { Commands, ENDED, jobsChanged } from "./jobs.js";
@@ -228,7 +228,15 @@ const checksIn = (marks, first, stop) => {
   ].filter(Boolean);
 };
 
-function Map_({ id, picture, sources, marks, chunkSize, fileSize }) {
+/** When the bytes of a range came, as far as this page has seen it: what was stored before came before it was opened. */
+function cameAt([, , state, , since, until], opened) {
+  if (state !== STORED) return "";
+  if (!until) return t("before {time}", { time: when(opened, true) });
+  if (!since) return t("until {time}", { time: when(until, true) });
+  return until - since > 1000 ? t("{from} to {to}", { from: when(since, true), to: when(until, true) }) : when(until, true);
+}
+
+function Map_({ id, picture, opened, sources, marks, chunkSize, fileSize }) {
   const [picked, setPicked] = useState(-1);
   const [chunk, setChunk] = useState(-1); // whose digest is shown: the one that is pointed at, or the first of its range
   const [digest, setDigest] = useState("");
@@ -237,13 +245,13 @@ function Map_({ id, picture, sources, marks, chunkSize, fileSize }) {
   const range = ranges[Math.min(picked, ranges.length - 1)];
   const words = (one) => {
     if (!one) return t("Point at the map, or move along it with the arrow keys.");
-    const [first, length, state, source, since, until] = one;
+    const [first, length, state, source] = one;
     const from = size(first * chunkSize);
     const to = size(Math.min(fileSize, (first + length) * chunkSize));
     const who = sources.get(source)?.label ?? (state === STORED ? t("an earlier source") : "");
     const what = state === STORED ? t("stored, from {who}", { who }) : state === LEASED ? t("on its way from {who}", { who }) : t("missing");
     const checks = checksIn(marks, first, first + length).map((one) => `; ${one}`).join("");
-    const came = state !== STORED || !until ? "" : `, ${since && until - since > 1000 ? t("{from} to {to}", { from: when(since, true), to: when(until, true) }) : when(until, true)}`;
+    const came = state === STORED ? `, ${cameAt(one, opened)}` : "";
     return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what: what + came }) + checks;
   };
   useEffect(() => {
@@ -277,14 +285,15 @@ function Map_({ id, picture, sources, marks, chunkSize, fileSize }) {
   </div>`;
 }
 
-function MapTable({ picture, sources, marks, chunkSize }) {
+function MapTable({ picture, opened, sources, marks, chunkSize }) {
   const [open, setOpen] = useState(false);
   const [most, setMost] = useState(100);
   const names = [t("missing"), t("on its way"), t("stored")];
   return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>${t("The map as a table")}</summary>
-    ${open && html`<${Table} label=${t("The map as a table")} columns=${["From", "Size", "State", "Source", "Checks"]} rows=${picture.ranges.slice(0, most).map(([first, length, state, source]) => [
-        size(first * chunkSize), size(length * chunkSize), names[state], html`<${Name} text=${sources.get(source)?.label} />`, checksIn(marks, first, first + length).join(", "),
-      ])} />
+    ${open && html`<${Table} label=${t("The map as a table")} columns=${["From", "Size", "State", "Source", "Checks", "Time"]} rows=${picture.ranges.slice(0, most).map((range) => {
+        const [first, length, state, source] = range;
+        return [size(first * chunkSize), size(length * chunkSize), names[state], html`<${Name} text=${sources.get(source)?.label} />`, checksIn(marks, first, first + length).join(", "), cameAt(range, opened)];
+      })} />
       ${picture.ranges.length > most && html`<${Button} label=${t("{n} more", { n: count(picture.ranges.length - most) })} onClick=${() => setMost(most + 500)} />`}`}
   </details>`;
 }
@@ -342,13 +351,13 @@ function SourceRow({ source, total, budget, sparks, end, prefer, commands, ended
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
       <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
-      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t(source.bytesStored > 0 ? "Sent its part" : "Sent nothing") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
+      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t(source.bytesStored > 0 ? "Sent its part" : "Sent nothing") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${said(source.reason)} /></small>`}</td>
       <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
       <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
       <td class="number">${size(source.bytesStored)}</td>
       <td class="number">${total ? percent((100 * source.bytesStored) / total) : "–"}</td>
-      <td class="number">${count(source.leases)}</td>
-      <td class="number">${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
+      <td class="number" data-label=${t("Leases")}>${count(source.leases)}</td>
+      <td class="number" data-label=${t("Stops")}>${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
       ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="prefer" label=${t("Prefer {who}", { who: source.label })} aria-pressed=${source.preferred} onClick=${() => prefer(source)} /><${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
     </tr>`,
     [source, sparks, commands, ended],
@@ -399,7 +408,7 @@ export function claimOf({ kind, contributors, groups, checksAgreed, excludedShar
   else if (groups > 1) text = t("{n} sources in {groups} groups that no check has tied yet", { n: contributors, groups });
   else if (!checksAgreed) text = kind === "frames" ? frames : t("equal size only: no check has compared the sources");
   else text = `${checks}${kind === "frames" ? `, ${frames}` : ""}; ${t("a differing share above {share} % is excluded at 99 %", { share: count(100 * excludedShare) })}`;
-  return text + (container && `; ${container}`) + (excluded.length ? t("; left out, other content: {who}", { who: excluded.slice(0, 20).map((url) => labelOf({ url })).join(", ") }) : "");
+  return text + (container && `; ${said(container)}`) + (excluded.length ? t("; left out, other content: {who}", { who: excluded.slice(0, 20).map((url) => labelOf({ url })).join(", ") }) : "");
 }
 
 function Claim({ job }) {
@@ -411,17 +420,17 @@ function Claim({ job }) {
 const SAID = {
   "job.queued": () => t("Ordered"),
   "job.started": ({ attempt }) => t("Attempt {n} began", { n: attempt }),
-  "job.noted": ({ text }) => text.replace(/(?:slsk|https?):\/\/[^\s]+?(?=:? |:?$)/g, (url) => labelOf({ url })),
+  "job.noted": ({ text }) => said(text.replace(/(?:slsk|https?):\/\/[^\s]+?(?=:? |:?$)/g, (url) => labelOf({ url }))),
   "job.paused": () => t("Paused"),
   "job.resumed": () => t("Back in the queue"),
   "job.sealed": ({ seconds, sources }) => t("Complete after {time}, from one source|Complete after {time}, from {n} sources", { time: duration(seconds), n: sources }),
-  "job.failed": ({ reason }) => t("Failed: {reason}", { reason }),
+  "job.failed": ({ reason }) => t("Failed: {reason}", { reason: said(reason) }),
   "job.cancelled": () => t("Cancelled"),
   "job.changed": ({ limitBytesS, priority }) => t("Limit {limit}, priority {priority}", { limit: limitBytesS ? rate(limitBytesS) : t("none"), priority }),
   "source.added": ({ url }) => t("Source added: {url}", { url: labelOf({ url }) }),
   "source.dropped": ({ url, banned }) => t(banned ? "Source banned: {url}" : "Source dropped: {url}", { url: labelOf({ url }) }),
   "source.preferred": ({ url, preferred }) => t(preferred ? "Source preferred: {url}" : "Source no longer preferred: {url}", { url: labelOf({ url }) }),
-  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
+  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: reason && `(${said(reason)})` }),
 };
 
 export function labelOf({ username, url }) {
@@ -464,7 +473,7 @@ export function JobView({ id }) {
   const [gone, setGone] = useState("");
   const [adding, setAdding] = useState(false);
   const [why, setWhy] = useState(null);
-  const state = useMemo(() => ({ job: null, sources: new Map(), picture: { ranges: [], chunks: 0, changes: null }, history: [], notes: [] }), [id]);
+  const state = useMemo(() => ({ job: null, sources: new Map(), picture: { ranges: [], chunks: 0, changes: null }, history: [] }), [id]);
   const redraw = useMemo(() => () => setVersion((n) => n + 1), [id]);
   useEffect(() => {
     const take = (whole) => (change) => {
@@ -477,7 +486,6 @@ export function JobView({ id }) {
         news ||= old?.standing !== source.standing || old.preferred !== source.preferred;
         state.sources.set(source.number, { ...source, label: labelOf(source) });
       }
-      if (change.notes) state.notes = change.notes;
       if (change.ranges) {
         const chunks = state.job.sizeBytes == null ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
         const all = whole || chunks !== state.picture.chunks;
@@ -498,6 +506,7 @@ export function JobView({ id }) {
     return () => (live.close(), clearInterval(sample));
   }, [id]);
   const { job, sources, picture, history } = state;
+  const opened = Math.min(useMemo(Date.now, [id]), Date.parse(job?.endedAt) || Infinity);
   useEvery(4, () => get(`${ROOT}/jobs/${id}/why`).then(setWhy, () => {}), [id, job?.state]);
   if (gone) return html`<${Nothing} icon="jobs" text=${t("There is no such job (any more).")} href="#/jobs" label=${t("All jobs")} />`;
   if (!job) return html`<div aria-busy="true"></div>`;
@@ -522,15 +531,15 @@ export function JobView({ id }) {
       </dl>
       <${Claim} job=${job} />
       ${ENDED.includes(job.state) && !job.checksum && job.identity.excluded.length > 0 && html`<p><${Change} icon="retry" label=${t("Take the other version")} onClick=${() => takeOther(job)} /></p>`}
-      ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Name} text=${job.reason ?? why.text} /></p>`}
+      ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Name} text=${said(job.reason ?? why.text)} /></p>`}
     </section>
     <${Section} title=${t("Who sent which part")}>
       ${picture.chunks > 0
-        ? html`<${Map_} id=${id} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
+        ? html`<${Map_} id=${id} picture=${picture} opened=${opened} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
           <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
             <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li>
             ${marks.agreed.length > 0 && html`<li class="kind"><${Mark} agree /> ${t("two sources agree")}</li>`}${marks.disagreed.length > 0 && html`<li class="kind"><${Mark} agree=${false} /> ${t("two sources disagreed")}</li>`}${marks.freed.length > 0 && html`<li class="kind"><i class="freed"></i> ${t("fetched again")}</li>`}</ul>
-          <${Calm} version=${version} ms=${1000} draw=${() => html`<${MapTable} picture=${state.picture} sources=${state.sources} marks=${marksOf(state.job.identity)} chunkSize=${job.chunkSize} />`} />`
+          <${Calm} version=${version} ms=${1000} draw=${() => html`<${MapTable} picture=${state.picture} opened=${opened} sources=${state.sources} marks=${marksOf(state.job.identity)} chunkSize=${job.chunkSize} />`} />`
         : html`<p class="dim">${t("The map appears once the size of the file is known.")}</p>`}
     </${Section}>
     ${history.length > 1 && html`<${Section} title=${t("Rate by source, the last five minutes")}>

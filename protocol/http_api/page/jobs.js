@@ -1,6 +1,6 @@
 // The list of jobs: pages from the server, rows in sight only, live figures, many at once, undo.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, say, size, status, Store, t, useStore, when } from "./lib.js";
+import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, said, say, size, status, Store, t, useStore, when } from "./lib.js";
 import { Bar, Button, Icon, Later, Name, Rows, State } from "./ui.js";
 
 const PAGE = 50;
@@ -66,6 +66,8 @@ export function jobsChanged() {
     const [first, last] = sight;
     const kept = [Math.floor(first / PAGE), Math.floor(Math.max(first, last - 1) / PAGE)];
     for (const at of list.value.rows.keys()) if (Math.floor(at / PAGE) < kept[0] || Math.floor(at / PAGE) > kept[1]) list.value.rows.delete(at);
+    byId.clear(); // a page that is open for days forgets jobs that it does not show
+    for (const job of list.value.rows.values()) byId.set(job.id, job);
     for (let page = kept[0]; page <= kept[1]; page++) fetchPage(page);
   }, 150);
 }
@@ -141,7 +143,7 @@ export const command = (action, jobs, more) =>
       for (const { id, limit, priority } of before) if (changed.includes(id)) await bulk("update", [id], { limit, priority });
     };
     if (done.length) say(t(WORDS[action][0], { n: done.length }), { undo: () => attempt(undo) });
-    if (failed.length) say(t("Refused for one job: {why}|Refused for {n} jobs: {why}", { n: failed.length, why: failed[0].detail }), { bad: true });
+    if (failed.length) say(t("Refused for one job: {why}|Refused for {n} jobs: {why}", { n: failed.length, why: said(failed[0].detail) }), { bad: true });
   });
 
 const may = {
@@ -189,7 +191,7 @@ function Row({ job, at, active, chosen, choose, open, group }) {
     <span role="gridcell"><input type="checkbox" tabindex="-1" checked=${chosen} onClick=${select} aria-label=${t("Choose {name}", { name: job.name || job.id })} /></span>
     <span role="gridcell" class="what">
       <a tabindex="-1" href=${`#/job/${job.id}`} onClick=${open}><${Name} text=${job.name || job.term || t("(no name yet)")} /></a>
-      <small><${Name} text=${group ? job.folder : job.reason || job.folder} /></small>
+      <small><${Name} text=${group ? job.folder : said(job.reason) || job.folder} /></small>
     </span>
     <span role="gridcell" class="how"><${State} job=${job} /><span class="amount">${size(job.sizeBytes)}</span></span>
     <span role="gridcell" class="far"><${Bar} part=${job.percent} state=${job.state} label=${t("Stored")} /><small>${percent(job.percent)}</small></span>

@@ -28,6 +28,18 @@ export function t(text, values) {
   return said.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+// What is not needed for the first picture: the texts of later views, and the daemon's own sentences.
+let translate = (sentence) => sentence;
+let loading;
+/** Have every text in the page's language; it costs nothing in English. */
+export const words = () =>
+  (loading ??= language === "en" ? Promise.resolve() : Promise.all([import("./de.later.js"), import("./de.sentences.js"), import("./sentences.js")]).then(([later, sentences, { translator }]) => {
+    Object.assign(table, later.default);
+    translate = translator(sentences.default, (0.5).toLocaleString(language)[1]);
+  }));
+/** A sentence of the daemon in the page's language, as soon as `words` are there; as it is, where it is not known. */
+export const said = (sentence) => translate(sentence);
+
 export function speak(code) {
   localStorage.setItem("language", code);
   location.reload();
@@ -44,6 +56,7 @@ const hour = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 export const count = (value) => number.format(value);
+export const decimal = (value) => short.format(value);
 
 export function size(bytes) {
   if (bytes == null) return "–";
@@ -71,7 +84,7 @@ export function duration(seconds) {
 }
 
 /** A short time to a tenth of a second. */
-export const seconds = (value) => t("{n} s", { n: short.format(value) });
+export const seconds = (value) => t("{n} s", { n: decimal(value) });
 
 /** Bytes of what people write: "5 MB", "1.5 GiB", "700". NaN for nonsense. */
 export function bytesOf(text) {
@@ -162,9 +175,26 @@ export function say(text, { undo, later, bad } = {}) {
 
 // ---- requests
 
+const REFUSALS = {
+  unknown: "There is no such thing",
+  conflict: "Not possible now",
+  invalid: "Not valid",
+  full: "Too much at once",
+  unavailable: "Not there now",
+  unauthorized: "Not logged in",
+  forbidden: "Not allowed",
+  "too large": "Too large",
+  "head too large": "Too large",
+  "not allowed": "Not possible here",
+  fault: "A fault of the daemon",
+};
+
+/** A request that was refused; `message` is for people: what is wrong with which field, else of what kind it is. */
 export class Refused extends Error {
   constructor(kind, field, detail) {
-    super(detail);
+    const reason = said(detail);
+    const what = reason === detail && language !== "en" ? t(REFUSALS[kind] ?? "Refused") : kind === "invalid" ? field : "";
+    super(what && !reason.startsWith(what) ? `${what}: ${reason}` : reason);
     this.kind = kind;
     this.field = field;
   }
@@ -186,6 +216,7 @@ export async function ask(method, path, body, headers) {
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (answer.ok) return { body: told, total: Number(answer.headers.get("X-Total-Count") ?? 0) };
   if (answer.status === 401 && path !== `${ROOT}/session`) session.set(null);
+  await words().catch(() => {});
   const error = told?.error ?? { kind: String(answer.status), field: "", detail: String(told ?? answer.statusText) };
   throw new Refused(error.kind, error.field, error.detail);
 }

@@ -1,6 +1,6 @@
 // From words to a swarm: files as users answer, how sure and how fast each would be; and the wishlist.
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, status, t, useEvery, useStore, when } from "./lib.js";
+import { ask, attempt, can, count, decimal, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, status, t, useEvery, useStore, when } from "./lib.js";
 import { Button, Icon, Name } from "./ui.js";
 import { Change, Nothing } from "./parts.js";
 import { orderFolder } from "./add.js";
@@ -25,22 +25,23 @@ export function predicted(match) {
   const free = match.sources.filter((one) => one.slotsFree && one.speedBytesS > 0).map((one) => one.speedBytesS).sort((a, b) => b - a);
   if (!free.length) return null;
   const alone = match.size / free[0];
+  const whole = match.size / free.reduce((all, one) => all + one, 0);
   let sum = free[0];
   let users = 1;
   for (const speed of free.slice(1)) {
     const gain = match.size / sum - match.size / (sum + speed);
-    if (users === 1 ? alone - match.size / free.reduce((all, one) => all + one, 0) < Math.max(PATIENCE_S, PATIENCE_PART * alone) : gain < 1) break;
+    if (users === 1 ? alone - whole < Math.max(PATIENCE_S, PATIENCE_PART * alone) : gain < 1) break;
     sum += speed;
     users++;
   }
-  return { alone, swarm: match.size / sum, users };
+  return { alone, swarm: match.size / sum, users, whole, free: free.length };
 }
 
 function attributes(match) {
   const of = (key) => common(match.sources.map((one) => one[key]));
   const said = [];
   if (of("bitRate")) said.push(`${count(of("bitRate"))} kbit/s`);
-  if (of("sampleRate")) said.push(`${of("sampleRate") / 1000} kHz`);
+  if (of("sampleRate")) said.push(`${decimal(of("sampleRate") / 1000)} kHz`);
   if (of("bitDepth")) said.push(`${of("bitDepth")} bit`);
   if (of("duration")) said.push(duration(of("duration")));
   return said.join(" · ");
@@ -57,12 +58,13 @@ function Match({ match, begin }) {
   const [open, setOpen] = useState(false);
   const [sure, why] = sureness(match);
   const time = predicted(match);
+  const best = Math.max(...match.sources.map((one) => one.speedBytesS));
   return html`<li class="match">
     <div class="what"><b><${Name} text=${match.name} /></b><small>${[size(match.size), attributes(match)].filter(Boolean).join(" · ")}</small></div>
-    <div class="who"><button type="button" class="button quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>${t("one user|{n} users", { n: match.users })}</button><small>${match.free ? t("one free|{n} free", { n: match.free }) : t("{n} before us", { n: match.shortestQueue })}</small></div>
+    <div class="who"><button type="button" class="button quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>${t("one user|{n} users", { n: match.users })}</button><small>${match.free ? t("one free|{n} free", { n: match.free }) : t("{n} before us", { n: match.shortestQueue })}${best > 0 && ` · ${t("best {rate}", { rate: rate(best) })}`}</small></div>
     <div class="sure"><span class=${`sureness ${sure}`}>${why}</span></div>
     <div class="time">${time
-      ? html`<b>${t("about {time}", { time: duration(Math.max(1, time.swarm)) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
+      ? html`<b>${t("about {time}", { time: duration(Math.max(1, time.swarm)) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t(time.free > 1 ? "from one user; all {n} would take {time}" : "from one user", { n: time.free, time: duration(Math.max(1, time.whole)) })}</small>`
       : html`<small>${t("after a wait in a queue")}</small>`}</div>
     <${Change} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />
     ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><span><b><${Name} text=${one.username} /></b> ${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>
@@ -102,7 +104,7 @@ export function Search() {
     };
     const source = new Live(`${ROOT}/search/live?${new URLSearchParams({ searchText: term, searchTimeout: 20000 })}`, {
       matches: ({ matches, hits }) => (Object.assign(last, { matches, hits }), paint(redraw.current)),
-      refused: ({ detail, retryAfterS }) => end("refused", retryAfterS ? `${detail} (${t("again in {time}", { time: duration(retryAfterS) })})` : detail),
+      refused: ({ detail, retryAfterS }) => end("refused", retryAfterS ? `${said(detail)} (${t("again in {time}", { time: duration(retryAfterS) })})` : said(detail)),
       ended: () => end("ended"),
     });
     // Here a broken stream is not opened again by itself: that would be another search.

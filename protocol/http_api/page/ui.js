@@ -1,6 +1,6 @@
 // Small parts that views are made of.
 import { useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { html, t, toasts, useStore } from "./lib.js";
+import { html, t, toasts, useStore, words } from "./lib.js";
 
 const PATHS = {
   jobs: "M4 6h16M4 12h16M4 18h10",
@@ -141,6 +141,6 @@ export function Rows({ count, height, row, label, onKey, active, setActive, head
 /** A view of a module that is loaded when it is wanted. */
 export function Later({ load, ...rest }) {
   const [View, setView] = useState();
-  useEffect(() => void load().then((view) => setView(() => view)), []);
+  useEffect(() => void Promise.all([load(), words()]).then(([view]) => setView(() => view)), []);
   return View && html`<${View} ...${rest} />`;
 }
