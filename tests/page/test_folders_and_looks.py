@@ -216,6 +216,24 @@ def test_nothing_moves_where_motion_is_not_wanted(chromium: Any, world: World, m
     world.forget()
 
 
+def test_the_menu_closes_by_escape_by_a_click_elsewhere_and_by_going_elsewhere(page: Any, world: World) -> None:
+    menu = page.locator("details.menu > div")
+    summary = page.get_by_label("More")
+    for leave in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.locator("main").click(position={"x": 5, "y": 5}),
+        lambda: page.evaluate("location.hash = '#/wishlist'"),
+    ):
+        summary.click()
+        expect(menu).to_be_visible()
+        leave()
+        expect(menu).to_be_hidden()
+    summary.click()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
 def test_live_regions_do_not_chatter(page: Any, world: World) -> None:
     """While bytes come the figures change, and nothing of it is read out."""
     opened(page, world.swarm(**SLOW))

@@ -136,13 +136,25 @@ function More({ who }) {
   const theme = localStorage.getItem("theme") ?? "auto";
   const names = { auto: t("as the system"), light: t("light"), dark: t("dark") };
   const [now, setNow] = useState(theme);
+  const box = useRef();
+  useEffect(() => {
+    const kinds = ["pointerdown", "focusin", "keydown", "hashchange"];
+    const shut = ({ type, key, target }) => {
+      const inside = target instanceof Node && box.current.contains(target);
+      if (!box.current.open || (type === "keydown" ? key !== "Escape" : inside)) return;
+      box.current.open = false;
+      if (inside) box.current.firstElementChild.focus();
+    };
+    for (const kind of kinds) addEventListener(kind, shut);
+    return () => kinds.forEach((kind) => removeEventListener(kind, shut));
+  }, []);
   const notifications = async () => {
     const on = !asked && (await Notification.requestPermission()) === "granted";
     localStorage.setItem("notify", on ? "on" : "off");
     setAsked(on);
     if (!on && !asked) say(t("The browser does not allow notifications."), { bad: true });
   };
-  return html`<details class="menu"><summary class="button quiet" aria-label=${t("More")} title=${t("More")}><${Icon} name="more" /></summary>
+  return html`<details class="menu" ref=${box}><summary class="button quiet" aria-label=${t("More")} title=${t("More")}><${Icon} name="more" /></summary>
     <div>
       <p><${Name} text=${who.name} /> · ${who.role}</p>
       <button type="button" class="button" onClick=${() => { const next = THEMES[(THEMES.indexOf(now) + 1) % 3]; setTheme(next); setNow(next); }}>${t("Colours: {now}", { now: names[now] })}</button>

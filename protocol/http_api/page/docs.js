@@ -46,9 +46,9 @@ function Route({ path, method, route, document }) {
   return html`<details class="route" onToggle=${(event) => setOpen(event.target.open)}><summary><b class=${`verb ${method}`}>${method.toUpperCase()}</b> <code>${path}</code> <span>${route.summary}</span></summary>
     ${open && html`<p>${route.description}</p>
       <pre>${curl({ path, method, body, document })}</pre>
-      ${route.parameters && html`<h4>Parameters</h4><div class="scroll" tabindex="0" role="group" aria-label="Parameters"><table><tbody>${route.parameters.map((one) => html`<tr><th scope="row"><code>${one.name}</code>${one.required ? " *" : ""}</th><td>${one.in}</td><td><code>${typeOf(one.schema)}</code></td><td>${one.description}</td></tr>`)}</tbody></table></div>`}
-      ${body && html`<h4>Body</h4><${Members} schema=${body} document=${document} />`}
-      <h4>Answers</h4>${Object.entries(route.responses).map(([status, answer]) => html`<details><summary><b>${status}</b> ${answer.description}</summary>${Object.values(answer.content ?? {}).map((one) => html`<${Members} schema=${one.schema} document=${document} />`)}</details>`)}`}
+      ${route.parameters && html`<h3>Parameters</h3><div class="scroll" tabindex="0" role="group" aria-label="Parameters"><table><tbody>${route.parameters.map((one) => html`<tr><th scope="row"><code>${one.name}</code>${one.required ? " *" : ""}</th><td>${one.in}</td><td><code>${typeOf(one.schema)}</code></td><td>${one.description}</td></tr>`)}</tbody></table></div>`}
+      ${body && html`<h3>Body</h3><${Members} schema=${body} document=${document} />`}
+      <h3>Answers</h3>${Object.entries(route.responses).map(([status, answer]) => html`<details><summary><b>${status}</b> ${answer.description}</summary>${Object.values(answer.content ?? {}).map((one) => html`<${Members} schema=${one.schema} document=${document} />`)}</details>`)}`}
   </details>`;
 }
 
