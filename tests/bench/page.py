@@ -105,7 +105,8 @@ def paint() -> bool:
     with daemon_of() as daemon, chromium() as browser:
         page = logged_in(browser, daemon.url, daemon)
         took, sizes = [], []
-        for _ in range(5):
+        for language in ("en",) * 5 + ("de",):
+            page.evaluate(f"localStorage.setItem('language', '{language}')")
             network = page.context.new_cdp_session(page)
             network.send("Network.enable")
             network.send("Network.clearBrowserCache")
@@ -123,9 +124,13 @@ def paint() -> bool:
             document = "performance.getEntriesByType('navigation')[0].decodedBodySize"
             sizes.append((len(set(loaded)), int(page.evaluate(f"{bytes_} + {document}"))))
             network.detach()
+        german_requests, german = sizes.pop()
+        took.pop()
         requests, size = max(sizes)
         quick = measuring.verdict("first paint, ms (median of 5)", sorted(took)[2], at_most=300)
         few = measuring.verdict("requests until it is live", requests, at_most=12)
+        few &= measuring.verdict("bytes until it is live, in German", german, at_most=100_000)
+        few &= measuring.verdict("requests until it is live, in German", german_requests, at_most=13)
         print(f"load {os.getloadavg()[0]:.1f}; first paints {[round(each) for each in sorted(took)]}")
         return measuring.verdict("bytes until it is live", size, at_most=100_000) and quick and few
 

@@ -177,7 +177,6 @@ function Frame({ who }) {
     const moved = () => setAt(place());
     addEventListener("hashchange", moved);
     const live = follow();
-    words().then(() => language === "en" || session.changed(), () => {});
     document.addEventListener("visibilitychange", lookBehind);
     const timers = [setTimeout(lookForWishes, 8000), setInterval(lookForWishes, 60_000), setInterval(lookBehind, 30_000)];
     return () => {

@@ -36,9 +36,10 @@ export const words = () =>
   (loading ??= language === "en" ? Promise.resolve() : Promise.all([import("./de.later.js"), import("./de.sentences.js"), import("./sentences.js")]).then(([later, sentences, { translator }]) => {
     Object.assign(table, later.default);
     translate = translator(sentences.default, (0.5).toLocaleString(language)[1]);
-  }));
+    session.changed(); // what was shown before is drawn again
+  }).catch(() => (loading = null))); // the daemon is away: English until it is asked for again
 /** A sentence of the daemon in the page's language, as soon as `words` are there; as it is, where it is not known. */
-export const said = (sentence) => translate(sentence);
+export const said = (sentence) => (sentence && words(), translate(sentence));
 
 export function speak(code) {
   localStorage.setItem("language", code);
@@ -216,7 +217,7 @@ export async function ask(method, path, body, headers) {
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (answer.ok) return { body: told, total: Number(answer.headers.get("X-Total-Count") ?? 0) };
   if (answer.status === 401 && path !== `${ROOT}/session`) session.set(null);
-  await words().catch(() => {});
+  if (answer.status !== 401) await words();
   const error = told?.error ?? { kind: String(answer.status), field: "", detail: String(told ?? answer.statusText) };
   throw new Refused(error.kind, error.field, error.detail);
 }
