@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -219,11 +220,12 @@ def test_nothing_moves_where_motion_is_not_wanted(chromium: Any, world: World, m
 def test_the_menu_closes_by_escape_by_a_click_elsewhere_and_by_going_elsewhere(page: Any, world: World) -> None:
     menu = page.locator("details.menu > div")
     summary = page.get_by_label("More")
-    for leave in (
+    ways: tuple[Callable[[], object], ...] = (
         lambda: page.keyboard.press("Escape"),
         lambda: page.locator("main").click(position={"x": 5, "y": 5}),
         lambda: page.evaluate("location.hash = '#/wishlist'"),
-    ):
+    )
+    for leave in ways:
         summary.click()
         expect(menu).to_be_visible()
         leave()
