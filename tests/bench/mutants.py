@@ -35,7 +35,7 @@ ENVIRONMENT = {
 }
 
 
-_UNSEEN = re.compile(r"^ *@|strict=True$")
+_UNSEEN = re.compile(r"^ *@|(strict|frozen)=True$")
 """Whether a dataclass is frozen or has slots, and whether `zip` would notice a bug of ours: no behaviour."""
 
 
