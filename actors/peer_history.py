@@ -135,7 +135,6 @@ class PeerHistory(Actor):
             offset_ok=prior.offset_ok,
             failures=prior.failures,
             last_fault=prior.last_fault,
-            failed_s_ago=max(0.0, now_s - prior.failed_s) if prior.failures else 0.0,
             stops_today=prior.stops_today,
             odd=bool(query.name) and store.is_odd(query.peer, query.name, query.size_bytes, now_s=now_s),
         )

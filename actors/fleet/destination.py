@@ -5,7 +5,6 @@ says whose it is.
 """
 
 import errno
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -71,14 +70,6 @@ class Destination(Protocol):
 
     def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
         """Return number and ETag of the parts that are there; None where the destination cannot list them."""
-
-
-def md5_of(path: str, offset: int, length: int) -> str:
-    """Return the MD5 in hexadecimal of bytes of a file. Raises OSError, also when it is too short."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for block in blocks(path, offset, length):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def blocks(path: str, offset: int, length: int) -> Iterator[bytes]:

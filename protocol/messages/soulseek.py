@@ -201,9 +201,7 @@ class PeerHistoryLoaded(Message, tag=77):
     failures: int
     """Failed attempts in a row."""
     last_fault: int
-    """A `FaultKind` number: of the last of them ..."""
-    failed_s_ago: float
-    """... and when."""
+    """A `FaultKind` number: of the last of them."""
     stops_today: int
     """Transfers of this peer that were aborted this day (UTC), in all jobs."""
     odd: bool = False

@@ -274,6 +274,5 @@ def nothing_known(job: int, source: int, peer: str) -> PeerHistoryLoaded:
         offset_ok=True,
         failures=0,
         last_fault=0,
-        failed_s_ago=0.0,
         stops_today=0,
     )

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import http.client
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ import pytest
 from actors.core.fleet import vocabulary as v
 from actors.core.fleet.vocabulary import StoreFault
 from actors.fleet.brokers import BucketServer
-from actors.fleet.destination import Destination, Piece, StoreError, md5_of
+from actors.fleet.destination import Destination, Piece, StoreError
 from actors.fleet.objects import Bucket, put
 from actors.fleet.settings import StoreAccess
 from actors.fleet.shared_folder import SharedFolder
 from actors.fleet.store import Store, destination_of, performed
 from protocol.model.fleet.names import multipart_etag
 from protocol.model.fleet.rows import PartRow
+from tests.actors.fleet.pieces import pieces_of, written
 
 PART = 5 << 20
 SIZE = 2 * PART + 1000
@@ -28,15 +28,11 @@ SIZE = 2 * PART + 1000
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data"
-    path.write_bytes(os.urandom(SIZE))
-    return path
+    return written(tmp_path, SIZE)
 
 
 def piece(data: Path, part: int) -> Piece:
-    at = part * PART
-    length = min(PART, SIZE - at)
-    return Piece(path=str(data), offset=at, length=length, at=at, md5=md5_of(str(data), at, length))
+    return pieces_of(data, PART)[part]
 
 
 def stored(where: Destination, name: str, upload: str, data: Path, parts: range = range(3)) -> list[PartRow]:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import http.client
-import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,12 +15,13 @@ from actors.core.fleet import vocabulary as v
 from actors.core.fleet.vocabulary import StoreFault
 from actors.fleet.brokers import Brokers
 from actors.fleet.bus import BusSettings, connected
-from actors.fleet.destination import Piece, StoreError, md5_of
+from actors.fleet.destination import StoreError
 from actors.fleet.pull import CONNECTIONS_MAX, KeptFolder, PartServer, keeper_of
 from actors.fleet.settings import StoreAccess
 from actors.fleet.store import Store, performed
 from protocol.model.fleet.names import multipart_etag
 from protocol.model.fleet.rows import PartRow
+from tests.actors.fleet.pieces import pieces_of, written
 
 PART = 1 << 20
 SIZE = 2 * PART + 1000
@@ -29,14 +29,7 @@ SIZE = 2 * PART + 1000
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data"
-    path.write_bytes(os.urandom(SIZE))
-    return path
-
-
-def pieces(data: Path) -> list[Piece]:
-    spans = [(at, min(PART, SIZE - at)) for at in range(0, SIZE, PART)]
-    return [Piece(path=str(data), offset=at, length=n, at=at, md5=md5_of(str(data), at, n)) for at, n in spans]
+    return written(tmp_path, SIZE)
 
 
 @pytest.fixture
@@ -89,7 +82,7 @@ def test_what_a_node_offers_is_written_only_where_it_is_as_announced(
 ) -> None:
     kept = KeptFolder(str(tmp_path / "kept"), server)
     upload = kept.create("file", SIZE)
-    first = pieces(data)[0]
+    first = pieces_of(data, PART)[0]
 
     def fault(address: str, length: int = first.length, md5: str = first.md5) -> StoreFault:
         with pytest.raises(StoreError) as found:
@@ -150,7 +143,7 @@ def test_a_node_without_the_folder_stores_completes_and_compares(
             made = await performed(other, v.CreateUpload("j", 0, "deep/file", SIZE), "")
             assert isinstance(made, v.UploadCreated)
             rows = []
-            for part, piece in enumerate(pieces(data)):
+            for part, piece in enumerate(pieces_of(data, PART)):
                 etag = await (keeper if part == 1 else other).put("deep/file", made.upload, part, piece)
                 rows.append(PartRow(part=part, etag=etag, digest="", node="n"))
             for wrong, checksum in ((True, f"sha256:{'0' * 64}"), (False, f"sha256:{right}")):
@@ -161,7 +154,7 @@ def test_a_node_without_the_folder_stores_completes_and_compares(
                     again = await performed(other, v.CreateUpload("j", 0, "deep/file", SIZE), "")
                     assert isinstance(again, v.UploadCreated)
                     made = again
-                    for part, piece in enumerate(pieces(data)):
+                    for part, piece in enumerate(pieces_of(data, PART)):
                         await other.put("deep/file", made.upload, part, piece)
             seen = await performed(other, v.CheckObject("j", 0, "deep/file", "", PART), "")
             assert seen == v.ObjectSeen("j", 0, multipart_etag([row.etag for row in rows]), SIZE)
@@ -175,7 +168,7 @@ def test_without_the_keeper_parts_wait_with_a_reason(urls: tuple[str, ...], data
     async def play() -> None:
         async with Machines(urls, tmp_path / "kept").node("n2") as other:
             with pytest.raises(StoreError, match="no node answers that has the folder") as found:
-                await other.put("file", "upload", 0, pieces(data)[0])
+                await other.put("file", "upload", 0, pieces_of(data, PART)[0])
             assert found.value.fault is StoreFault.UNREACHABLE
 
     asyncio.run(play())

@@ -406,7 +406,7 @@ ANN = "slsk://ann/m%5Cf.flac"
 def history(peer: str = "ann", source: int = 0, job: int = 1) -> PeerHistoryLoaded:
     return PeerHistoryLoaded(
         job=job, source=source, peer=peer, rate_bytes_s=5e5, setup_s=0.5, offset_ok=False, failures=0,
-        last_fault=0, failed_s_ago=0.0, stops_today=3,
+        last_fault=0, stops_today=3,
     )  # fmt: skip
 
 
