@@ -32,7 +32,7 @@ ROOMS = (
 """Where sentences are made that reach the page: why, reasons, notes of the timeline, refusals."""
 ELSEWHERE = {
     # what ends the daemon or a command at its start, or is a fault of a caller: no page is there, or no person
-    "actors/fleet/brokers.py", "actors/fleet/settings.py", "actors/soulseek/settings.py", "actors/soulseek/actor.py",
+    "actors/fleet/brokers.py", "actors/soulseek/settings.py", "actors/soulseek/actor.py",
     "actors/soulseek/aioslsk_patches.py", "actors/soulseek/file_connections.py", "actors/soulseek/input_limits.py",
     "actors/soulseek/event_loop.py", "actors/soulseek/negotiations.py", "actors/soulseek/login_watch.py",
     "storage/job_store.py", "storage/job_store_schema.py", "storage/layout.py", "storage/login_store.py",
@@ -47,6 +47,7 @@ NOT_SHOWN = {
     "{}: what is missing from a file of unknown size is unknown", "no such call: {}",
     "default-src 'none'; frame-ancestors 'none'", "attachment; filename*=UTF-8''{}", "sha-512=9, sha-256=10",
     "head too large", "{} all its files", "quartet tide flac",
+    "the fleet process needs FleetStart, not {}",
 }  # fmt: skip
 """Log lines, programming errors, fields of headers."""
 SENTENCE = re.compile(r"[a-z]{2,}.* [a-z]{2,}|^[a-z]+ [a-z]+")
