@@ -3,14 +3,13 @@ import { useEffect, useState } from "./vendor/hooks.mjs";
 import { ask, bytesOf, html, Refused, ROOT, said, say, size, status, t } from "./lib.js";
 import { Button, Field, Name } from "./ui.js";
 import { FormDialog } from "./parts.js";
-import { command, jobsChanged } from "./jobs.js";
 
 /** What people write for a limit, in bytes a second: NaN for nonsense, 0 for nothing. */
 const bytesIn = (text) => (text.trim() ? bytesOf(text) : 0);
 const Input = ({ bytes, set, ...rest }) => html`<input ...${rest} aria-invalid=${Boolean(bytes && isNaN(bytesIn(rest.value)))} onInput=${(event) => set(event.target.value)} />`;
 
-/** A limit of these jobs, or of what else `send` takes one for. */
-export function LimitDialog({ jobs, close, title = t("Limit"), limit = jobs[0]?.limit, send = (limit) => (command("update", jobs, { limit }), true) }) {
+/** A limit in bytes a second, which `send` takes. */
+export function LimitDialog({ close, title = t("Limit"), limit, send }) {
   const [text, setText] = useState(limit ? size(limit) : "");
   return html`<${FormDialog} title=${title} label=${t("Set the limit")} ready=${!isNaN(bytesIn(text))} send=${() => send(bytesIn(text))} close=${close}>
     <${Field} label=${t("At most, a second")} hint=${t("Like 500 KB or 2 MiB; empty: no limit.")}><${Input} bytes value=${text} set=${setText} /></${Field}></${FormDialog}>`;
@@ -56,7 +55,7 @@ export const orderFolder = async (wanted) => {
   return folder;
 };
 
-export function AddDialog({ close, text: given = "", files: dropped = [] }) {
+export function AddDialog({ close, changed, text: given = "", files: dropped = [] }) {
   const [text, setText] = useState(given);
   const [documents, setDocuments] = useState([]); // { name, content, files }
   const [chosen, setApart] = useState(null);
@@ -114,7 +113,7 @@ export function AddDialog({ close, text: given = "", files: dropped = [] }) {
     setTrouble(wrong.slice(0, 5).join("; "));
     setBusy(false);
     if (made) say(t("One job added|{n} jobs added", { n: made }));
-    jobsChanged();
+    changed();
     return !wrong.length;
   };
   const field = (key, label, rest) => html`<${Field} label=${label}><${Input} ...${rest} value=${more[key]} set=${(value) => setMore({ ...more, [key]: value })} /></${Field}>`;

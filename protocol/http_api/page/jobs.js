@@ -173,7 +173,7 @@ export function Commands({ jobs, text }) {
       <${Button} icon="down" quiet label=${t("Lower priority")} onClick=${() => higher(-1)} />
       <${Button} label=${t("Limit…")} onClick=${() => setLimiting(true)} />`}
     ${button("delete", t("Remove"), "danger")}
-    ${limiting && html`<${Later} load=${() => import("./add.js").then((add) => add.LimitDialog)} jobs=${of("update")} close=${() => setLimiting(false)} />`}
+    ${limiting && html`<${Later} load=${() => import("./add.js").then((add) => add.LimitDialog)} limit=${of("update")[0]?.limit} send=${(limit) => (command("update", of("update"), { limit }), true)} close=${() => setLimiting(false)} />`}
   </span>`;
 }
 
@@ -279,6 +279,6 @@ export function Jobs({ folder = "", head: above, counts: inside }) {
     <${Rows} count=${total} height=${HEIGHT} row=${row} head=${head} label=${t("Jobs")} onKey=${keys} active=${Math.min(active, Math.max(0, total - 1))} setActive=${setActive} seen=${(first, last) => ((sight = [first, last]), want(first, last))} />
     ${now.loaded && total === 0 && !above && html`<div class="nothing"><${Icon} name="jobs" /><p>${filter.text || filter.state ? t("No job is like this.") : t("No downloads yet. Add an address, or search for a file.")}</p>
       ${!filter.text && !filter.state && html`<a class="button main" href="#/search">${t("Search")}</a>`}</div>`}
-    ${adding && html`<${Later} load=${() => import("./add.js").then((add) => add.AddDialog)} ...${adding} close=${() => setAdding(null)} />`}
+    ${adding && html`<${Later} load=${() => import("./add.js").then((add) => add.AddDialog)} ...${adding} changed=${jobsChanged} close=${() => setAdding(null)} />`}
   </section>`;
 }
