@@ -46,7 +46,6 @@ class StreamInfo(Struct, frozen=True):
     """
 
     audio_at: int
-    frame_bytes_max: int
     rate: int
     channels: int
     bits: int
@@ -122,7 +121,6 @@ def stream_info(read: Read, size: int) -> StreamInfo | None:
     packed = int.from_bytes(info[10:18], "big")
     return StreamInfo(
         audio_at=at,
-        frame_bytes_max=int.from_bytes(info[7:10], "big"),
         rate=packed >> 44,
         channels=((packed >> 41) & 7) + 1,
         bits=((packed >> 36) & 31) + 1,

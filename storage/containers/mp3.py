@@ -40,7 +40,6 @@ class Frame(Struct, frozen=True):
 
     kind: bytes
     length: int
-    side_bytes: int
     back: int
     reserve: int
 
@@ -70,7 +69,7 @@ def frame_at(data: bytes, at: int) -> Frame | None:
     step, parts = (59, 2 * channels) if version_1 else (63, channels)
     used = sum(bits >> left - skip - part * step - 12 & 0xFFF for part in range(parts))
     reserve = back + length - begin - side_bytes - (used + 7) // 8
-    return Frame(bytes((head[1] & 0xFE, head[2] & 0x0C)), length, begin + side_bytes, back, reserve)
+    return Frame(bytes((head[1] & 0xFE, head[2] & 0x0C)), length, back, reserve)
 
 
 def _chain(data: bytes, at: int, stop: int) -> tuple[int, int, Frame | None]:

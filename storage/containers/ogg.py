@@ -1,7 +1,6 @@
 """Ogg (Vorbis, Opus, FLAC, video): pages with a CRC-32 of their own and consecutive numbers (RFC 3533)."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 from protocol.model.value import Struct
@@ -121,7 +120,7 @@ def _damaged(ahead: Lookahead, at: int, what: str) -> WholeCheck:
     """Name the range from the last right page to the next one."""
     ahead.drop(at)
     ahead.has(BLOCK_BYTES)
-    behind = next(islice(_pages(ahead.data, 1), 1), None)
+    behind = next(_pages(ahead.data, 1), None)
     stop = ahead.at + (len(ahead.data) if behind is None else behind.first)
     if stop == ahead.size:
         what += ", perhaps because the file is cut off"

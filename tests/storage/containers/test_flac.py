@@ -127,6 +127,17 @@ def test_a_whole_file_is_right_also_without_md5_or_length(md5: bool, total: bool
     assert bool(info.md5) is md5
 
 
+@pytest.mark.parametrize("length", [4095, 4096, 8193])
+def test_the_parameters_of_the_stream_are_read(length: int) -> None:
+    data = writers.flac(writers.audio(1, 4)[:length], padding=7)
+    info = flac.stream_info(reader(data), len(data))
+    assert info is not None
+    assert (info.rate, info.channels, info.bits, info.samples) == (writers.RATE, 1, 16, length)
+    assert data[info.audio_at : info.audio_at + 2] == b"\xff\xf8"
+    assert flac.stream_info(reader(data), info.audio_at) == info
+    assert flac.stream_info(reader(data[: info.audio_at - 1]), info.audio_at - 1) is None
+
+
 def test_tags_before_and_behind_the_stream_do_not_disturb(song: bytes) -> None:
     data = b"ID3\4\0\0\0\0\2\1" + bytes(257) + song + b"TAG" + bytes(125)
     assert flac.check_whole(reader(data), len(data)).outcome is Outcome.PROVEN

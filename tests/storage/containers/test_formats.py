@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 import zlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,27 @@ def test_a_flipped_bit_is_found_and_lies_in_the_range_that_is_named(name: str) -
     whole = formats.check_whole(reader(bytes(data)), len(data), name)[1]
     assert whole.outcome is Outcome.BROKEN, whole
     assert whole.first <= place < whole.stop <= len(data)
+
+
+def test_the_damage_of_a_page_is_said_to_end_where_the_next_begins() -> None:
+    data = bytearray(sample("a.ogg"))
+    begins = [at for at in range(len(data)) if data.startswith(b"OggS", at)]
+    for first, stop in ((begins[0], begins[1]), (begins[3], begins[4]), (begins[-1], len(data))):
+        data[stop - 1] ^= 1
+        whole = formats.check_whole(reader(bytes(data)), len(data), "a.ogg")[1]
+        assert (whole.outcome, whole.first, whole.stop) == (Outcome.BROKEN, first, stop)
+        data[stop - 1] ^= 1
+
+
+@pytest.mark.skipif(find_spec("compression") is not None, reason="this Python decompresses the stream instead")
+def test_what_follows_a_zstd_frame_must_be_another_one() -> None:
+    frame = writers.zstd(text(30_000, 1))
+    skipped = b"\x53\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+    for data in (frame + frame, frame + skipped + frame):
+        assert formats.check_whole(reader(data), len(data), "a.zst")[1].outcome is Outcome.WEAK
+    data = frame + skipped + b"nothing known"
+    whole = formats.check_whole(reader(data), len(data), "a.zst")[1]
+    assert (whole.outcome, whole.first, whole.stop) == (Outcome.BROKEN, 0, len(frame + skipped) + 1)
 
 
 @pytest.mark.parametrize("name", [*STRONG, "a.zst"])
