@@ -469,13 +469,14 @@ class Http(Struct, frozen=True, kw_only=True):
             "--proxy",
             metavar="URL|none",
             check=partial(parsing.checked_option, "--proxy", check_proxy),
-            help="Proxy for all requests, http, socks5 or socks5h (looks names up itself); none: no proxy. "
+            help="Proxy for all requests, http, https, socks5 or socks5h (looks names up itself); none: no proxy. "
             "[default: as http_proxy and https_proxy say]",
         ),
     ] = ""
     interface: Interface = ""
     ipv4: Annotated[bool, option("--ipv4", "-4", help="Connect by IPv4 only.")] = False
     ipv6: Annotated[bool, option("--ipv6", "-6", help="Connect by IPv6 only.")] = False
+    https_only: Annotated[bool, option("--https-only", help="Follow no redirect from https to plain http.")] = False
     connections: Annotated[
         int, count("--connections", CONNECTIONS_MAX, "Connections to each server at once.", "-x")
     ] = 1
@@ -496,6 +497,7 @@ class Http(Struct, frozen=True, kw_only=True):
             proxy=self.proxy,
             interface=self.interface,
             ip_version=4 if self.ipv4 else 6 if self.ipv6 else 0,
+            https_only=self.https_only,
         )
 
     @property

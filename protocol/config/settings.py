@@ -423,6 +423,7 @@ class GetSettings:
         OptionalWord, Key("Interface or own address that connections leave from.", example='"tun0"')
     ] = ""
     ip_version: Annotated[int, Meta(ge=0, le=6), Key("4 or 6: only this one; 0: both.")] = 0
+    https_only: Annotated[bool, Key("Follow no redirect from https to plain http.")] = False
     connections: Annotated[int, Meta(ge=1, le=16), Key("Connections to each server.")] = 1
     max_time_s: Annotated[float, Meta(ge=0, le=2592000), Key("Give up after this time; 0: never.", name="max_time")] = (
         0.0

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 TEXT_CHARS_MAX: Final = 2000
 HEADERS_CHARS_MAX: Final = 16_000
 NO_PROXY: Final = "none"
-PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 COOKIES_CHARS_MAX: Final = 12_000
 LOGINS_CHARS_MAX: Final = 4000
 CONNECTIONS_MAX: Final = 16

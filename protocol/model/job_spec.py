@@ -97,6 +97,8 @@ class HttpOptions(Value):
     """Lines of a cookie file, of a job in a daemon, which reads no file of the user."""
     logins: tuple[str, ...] = ()
     """The same of a file with logins: host, user and password with tabs between them."""
+    https_only: bool = False
+    """A redirect from https to plain http is not followed."""
 
     def for_strangers(self) -> "HttpOptions":
         """Return the options for addresses named by a document or a server: without what is for the user's own."""

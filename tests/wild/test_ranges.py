@@ -1,5 +1,7 @@
 """Ranges as servers give them: shorter, earlier, misspelt, refused now and then, by nodes that disagree."""
 
+from functools import partial
+
 import pytest
 
 from protocol.model.faults import FaultKind
@@ -290,3 +292,42 @@ def test_a_success_without_a_file_is_no_empty_file(serve: Serve, status: str) ->
     fault = fault_of(serve(without).url())
     assert fault.kind is (FaultKind.BUSY if status.startswith("202") else FaultKind.BAD_ANSWER)
     assert status[:3] in fault.detail
+
+
+def _in_parts(request: Request, reply: Reply, *, cut: int, framing: str, preamble: str = "", extra: str = "") -> bool:
+    """Answer a range as one part of several, of at most `cut` bytes, or as two parts."""
+    span = request.range(len(DATA))
+    if span is None:
+        return FILE(request, reply)
+    parts = [(span[0], min(span[1], span[0] + cut)), (0, 10)]
+    body = preamble.encode()
+    for start, stop in parts:
+        lines = ["--THIS", "Content-Type: application/octet-stream", f"{extra}Content-Range: bytes {start}-{stop - 1}"]
+        body += "\r\n".join(lines).encode() + f"/{len(DATA)}\r\n\r\n".encode() + DATA[start:stop] + b"\r\n"
+    body += b"--THIS--\r\n"
+    kind = "Content-Type: multipart/byteranges; boundary=THIS"
+    if framing == "chunked":
+        reply.head("206 Partial Content", kind, "Transfer-Encoding: chunked", 'ETag: "v1"')
+        halves = body[: len(body) // 2], body[len(body) // 2 :]
+        reply.raw(b"".join(b"%x\r\n%b\r\n" % (len(half), half) for half in halves) + b"0\r\n\r\n")
+        return True
+    length = [f"Content-Length: {len(body)}"] * (framing == "length")
+    reply.head("206 Partial Content", kind, 'ETag: "v1"', *length)
+    for half in (body[:40], body[40:]):  # its head comes in pieces too
+        reply.raw(half)
+    return framing == "length"
+
+
+@PROBES
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("preamble", ["", "\r\n"])
+def test_the_first_of_several_parts_is_the_part(serve: Serve, whole: bool, framing: str, preamble: str) -> None:
+    server = serve(partial(_in_parts, cut=300_000, framing=framing, preamble=preamble))
+    got = fetch(server.url(), whole=whole)
+    assert (got.data, got.probed.size_bytes, got.faults) == (DATA, SIZE, [])
+    assert len(server.requests) == 3 + (not whole), "each brings what its part has"
+
+
+def test_parts_whose_place_nobody_says_are_read_from_the_start(serve: Serve) -> None:
+    server = serve(partial(_in_parts, cut=300_000, framing="length", extra="X-"))
+    assert fetch(server.url()).data == DATA

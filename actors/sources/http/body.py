@@ -40,10 +40,20 @@ class Body(Protocol):
         """Discard a small rest that is here already; return whether the stream may carry the next request."""
 
 
+class Bytes(Protocol):
+    """What a counted body needs of a stream."""
+
+    @property
+    def eof(self) -> bool: ...
+    def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int: ...
+    def drain(self, count: int) -> bool: ...
+    def idle(self) -> bool: ...
+
+
 class CountedBody:
     """Body of `length` bytes: first those that came along with the head, then straight from the socket."""
 
-    def __init__(self, stream: Stream, early: bytes, length: int) -> None:
+    def __init__(self, stream: Bytes, early: bytes, length: int) -> None:
         self._stream = stream
         self._early = memoryview(early)
         self._left = length

@@ -5,7 +5,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.runtime.network_interface import InterfaceGone, bind_socket, check_interface_there
 from actors.sources.http.head import HeadParser
@@ -16,6 +16,9 @@ from actors.sources.http.target import Target
 from actors.sources.socket_io import PlainStream, Stream
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
+
+if TYPE_CHECKING:
+    from actors.sources.http.tls import CarriedSocket, TlsStream
 
 ADDRESSES_MAX: Final = 8
 STAGGER_S: Final = 0.25
@@ -50,19 +53,27 @@ def connect(
     addresses.sort(key=lambda each: each[4][0] != known.get((host, port)))
     sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s, options.interface)
     known[host, port] = sock.getpeername()[0]
+    carrier: socket.socket | CarriedSocket = sock
     try:
+        if proxy and proxy.scheme == "https":
+            encrypted = _encrypted(sock, proxy.host, until_s, f"the proxy {proxy.host}")
+            if target.scheme == "http":
+                return encrypted
+            carrier = encrypted.carrier()
         if proxy and not proxy.is_http:
             _socks_tunnel(sock, target.host, target.port, proxy, family_of(options), until_s)
         elif proxy and target.scheme == "https":
-            _tunnel(sock, target, proxy, user_agent, until_s)
+            _tunnel(carrier, target, proxy, user_agent, until_s)
     except BaseException:
         sock.close()
         raise
-    if target.scheme == "http":
-        return PlainStream(sock)
+    return PlainStream(sock) if target.scheme == "http" else _encrypted(carrier, target.host, until_s)
+
+
+def _encrypted(carrier: "socket.socket | CarriedSocket", host: str, until_s: float, place: str = "") -> "TlsStream":
     from actors.sources.http import tls
 
-    return tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
+    return tls.wrap(carrier, host, timeout_s=max(0.1, until_s - time.monotonic()), place=place)
 
 
 def open_socket(host: str, port: int, proxy: Proxy | None, *, timeout_s: float, options: HttpOptions) -> socket.socket:
@@ -198,7 +209,9 @@ def _socks_tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy, famil
     socks.open_tunnel(sock, host, port, proxy, until_s)
 
 
-def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, until_s: float) -> None:
+def _tunnel(
+    sock: "socket.socket | CarriedSocket", target: Target, proxy: Proxy, user_agent: str, until_s: float
+) -> None:
     """Have the proxy open a tunnel. Bytes that come after it are the target's."""
     host = f"[{target.host}]" if ":" in target.host else target.host
     fields = [("Host", f"{host}:{target.port}"), ("User-Agent", user_agent)]
@@ -220,7 +233,7 @@ def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, 
         raise SourceFault(FaultKind.BAD_ANSWER, f"the proxy {proxy.host} speaks before the server can")
 
 
-def _tunnel_status(sock: socket.socket, parser: HeadParser, until_s: float) -> int:
+def _tunnel_status(sock: "socket.socket | CarriedSocket", parser: HeadParser, until_s: float) -> int:
     while True:
         left_s = until_s - time.monotonic()
         if left_s <= 0:

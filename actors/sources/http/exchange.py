@@ -8,6 +8,7 @@ from actors.sources.http.body import Body, BrokenBody, ChunkedBody, CountedBody,
 from actors.sources.http.connect import connect
 from actors.sources.http.encoding import DecodedBody
 from actors.sources.http.head import Head, HeadParser
+from actors.sources.http.multipart import FirstPart, is_multipart
 from actors.sources.http.proxy import Proxy
 from actors.sources.http.request_options import Logins, proxy_of, request_fields, request_head
 from actors.sources.http.settings import HttpSettings
@@ -43,6 +44,7 @@ class Exchange:
         self._parser = HeadParser("")
         self._head: Head | None = None
         self._body: Body | None = None
+        self._part: FirstPart | None = None
 
     @property
     def setup_s(self) -> float:
@@ -64,7 +66,7 @@ class Exchange:
             self._connect(self._target, proxy)
         assert self._stream is not None
         self._parser = HeadParser(self._host)
-        self._asking, self._head, self._body = True, None, None
+        self._asking, self._head, self._body, self._part = True, None, None, None
         request = self._get(self._target, proxy)
         self._sent_s = time.monotonic()
         try:
@@ -135,20 +137,33 @@ class Exchange:
         if stream is None:  # closed by a fault before
             raise SourceFault(FaultKind.RESET, f"the connection to {self._host} is closed")
         try:
-            count = stream.fill(self._scratch, whole=False)
+            if self._part is not None:
+                self._take_part(self._part)
+            elif count := stream.fill(self._scratch, whole=False):
+                head = self._parser.feed(self._scratch[:count])
+                self._head_s = time.monotonic() - self._sent_s
+                if head is not None and is_multipart(head):
+                    self._part = FirstPart(head, self._framed(head, stream))
+                    self._take_part(self._part)
+                else:
+                    self._head = head
+            elif stream.eof:
+                self._again_or(None)
         except OSError as error:
             self._again_or(error)
             return None
-        if count:
-            self._head = self._parser.feed(self._scratch[:count])
-            self._head_s = time.monotonic() - self._sent_s
-        elif stream.eof:
-            self._again_or(None)
         if self._head is None and time.monotonic() - self._sent_s > self._settings.head_timeout_s:
             raise SourceFault(
                 FaultKind.SILENT, f"{self._host} did not answer within {self._settings.head_timeout_s:g} s"
             )
         return self._head
+
+    def _take_part(self, part: FirstPart) -> None:
+        try:
+            self._head = part.read(self._scratch)
+        except BrokenBody as error:
+            raise SourceFault(FaultKind.BAD_ANSWER, f"{self._host} sends {error}") from error
+        self._body = None if self._head is None else part.body
 
     def body(self) -> Body:
         """Return the body after the head. Owned by this exchange, invalid after `settle`."""

@@ -38,7 +38,7 @@ _PROTOCOLS: Final = (b"HTTP", b"ICY ")
 """What a status line begins with; ICY is what servers of audio say for HTTP/1.0."""
 _TRANSFER_CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _LINE_END: Final = re.compile(rb"\r{0,2}\n")
-_HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
+HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
 _HEAD_END_BYTES_MAX: Final = 4
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -123,7 +123,7 @@ class HeadParser:
 
     def _end(self, start: int) -> int | None:
         """Return the offset behind the empty line that ends the head, None when it has not come yet."""
-        found = _HEAD_END.search(self._data, max(self._searched, start))
+        found = HEAD_END.search(self._data, max(self._searched, start))
         self._searched = max(0, len(self._data) - _HEAD_END_BYTES_MAX)
         return None if found is None else found.end()
 
@@ -191,6 +191,12 @@ def _fields(lines: list[bytes]) -> tuple[list[tuple[str, str]], bool]:
         if kept:
             found.append((name.decode("ascii").lower(), _text(value)))
     return found, odd
+
+
+def fields_of(lines: bytes) -> dict[str, str]:
+    """Return the fields of a head that is no answer's own, by names in lower case; the first of each name."""
+    found, _ = _fields(_LINE_END.split(lines))
+    return dict(reversed(found))
 
 
 def _text(value: bytes) -> str:

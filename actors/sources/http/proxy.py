@@ -11,12 +11,12 @@ from actors.sources.http.settings import plain
 from actors.sources.http.target import Target, basic_login
 from protocol.model.faults import FaultKind, SourceFault
 
-PORTS: Final = {"http": 80, "socks5": 1080, "socks5h": 1080}
+PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """Proxy: HTTP or SOCKS5.
+    """Proxy: HTTP, by TLS or without, or SOCKS5.
 
     An HTTP one is asked for `http` targets by their full URL, for `https` ones by CONNECT. ``socks5`` is given an
     address, ``socks5h`` a name, which it looks up itself.
@@ -31,7 +31,7 @@ class Proxy:
 
     @property
     def is_http(self) -> bool:
-        return self.scheme == "http"
+        return self.scheme in ("http", "https")
 
 
 def proxy_for(target: Target) -> Proxy | None:

@@ -16,9 +16,9 @@ from actors.sources.http.exchange import Exchange
 from actors.sources.http.head import REDIRECTS, Head
 from actors.sources.http.range import Asked, Brought, SpanLimit, brought, content_range, range_field
 from actors.sources.http.settings import REDIRECTS_MAX, HttpSettings
-from actors.sources.http.target import parse_target, redirected
+from actors.sources.http.target import off_tls, parse_target, redirected
 from actors.sources.http.validators import UNSEEN, Change, Version
-from actors.sources.reader import UNDESCRIBED, Probed
+from actors.sources.reader import UNDESCRIBED, Described, Probed
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.integrity.http_fields import WANTED
 from protocol.model.source_url import looks_like_metalink
@@ -145,6 +145,7 @@ class HttpReader:
         self._origin = parse_target(url)
         self._target = self._origin
         self._exchange = Exchange(user_agent=user_agent, settings=settings, home=self._origin)
+        self._https_only = settings.options.https_only
         self._cookies: Cookies | None = None
         if settings.options.cookie_file or settings.options.cookies:
             from actors.sources.http import cookies
@@ -392,9 +393,12 @@ class HttpReader:
         location = head.fields.get("location", "")
         if not location:
             raise SourceFault(FaultKind.BAD_ANSWER, f"{self._target.authority} redirects without saying where")
+        new = redirected(self._target, location, https_only=self._https_only)
         if self._version == UNSEEN:
             self._describe(head)
-        new = redirected(self._target, location)
+            if off_tls(self._target, new):
+                words = f"{self._target.authority} redirects to plain http: the file comes unencrypted"
+                self._described = together(self._described, Described(notes=(words,)))
         self._exchange.settle()
         self._target = new
         self._send(transfer)

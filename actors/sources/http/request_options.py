@@ -10,7 +10,7 @@ from urllib.parse import quote
 from actors.runtime.network_interface import is_address
 from actors.sources.http.proxy import Proxy, parse_proxy, proxy_for
 from actors.sources.http.settings import HttpSettings
-from actors.sources.http.target import Target, basic_login, same_owner
+from actors.sources.http.target import Target, basic_login, off_tls, same_owner
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
 
@@ -21,6 +21,7 @@ Field = tuple[str, str]
 NO_PROXY: Final = "none"
 _FAMILIES: Final = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 _SECRETS: Final = frozenset(("authorization", "cookie"))
+_MAYBE_SECRET: Final = re.compile(r"auth|cookie|cred|key|pass|secret|session|sign|token", re.IGNORECASE)
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
 
@@ -44,11 +45,13 @@ def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target,
     """Return the fields of a request: the usual ones, and the user's in their place.
 
     A user's field without a value takes the usual one away. Logins and cookies go only to where the user sent them:
-    the host of `home`, not one that it redirects to.
+    the host of `home`, not one that it redirects to. Where that leads off TLS no field goes along whose name hints at
+    a secret.
     """
-    at_home = same_owner(home, target)
+    at_home, clear = same_owner(home, target), off_tls(home, target)
     split = [(name, value.strip()) for name, _, value in (line.partition(":") for line in options.headers)]
     own = [field for field in split if at_home or field[0].lower() not in _SECRETS]
+    own = [field for field in own if not (clear and _MAYBE_SECRET.search(field[0]))]
     if options.referer:
         own.insert(0, ("Referer", options.referer))
     named = {name.lower() for name, _ in own}
@@ -58,7 +61,8 @@ def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target,
 class Logins:
     """Logins of the order, and of a netrc file, which is read with the first request and by each reader for itself.
 
-    A default entry, for hosts that the file does not name, is only for `home`, not for what it redirects to.
+    A default entry, for hosts that the file does not name, is only for `home`, not for what it redirects to. Where
+    that leads off TLS there is none.
     """
 
     def __init__(self, options: HttpOptions, home: Target) -> None:
@@ -79,6 +83,8 @@ class Logins:
 
     def login(self, target: Target) -> str:
         """Return the Authorization value for a target; empty when there is none."""
+        if off_tls(self._home, target):
+            return ""
         if ordered := self._ordered.get(target.host):
             return basic_login(quote(ordered[0]), quote(ordered[1]))
         found = self._entries

@@ -73,7 +73,7 @@ def basic_login(user: str | None, password: str | None) -> str:
     return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
-def redirected(old: Target, location: str) -> Target:
+def redirected(old: Target, location: str, *, https_only: bool = False) -> Target:
     """Resolve a Location field. The login goes along only to the same host, and never off TLS."""
     try:
         new = parse_target(urljoin(old.url, _as_utf8(location)))
@@ -81,9 +81,10 @@ def redirected(old: Target, location: str) -> Target:
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to no URL that can be read") from None
     except SourceFault as fault:
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to what cannot be used: {fault}") from None
-    if old.scheme == "https" and new.scheme == "http":
-        # The user asked for an encrypted connection; a server may not take that away.
-        raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not followed")
+    if https_only and off_tls(old, new):
+        raise SourceFault(
+            FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not to be followed"
+        )
     return new if new.login or not same_owner(old, new) else replace(new, login=old.login)
 
 
@@ -91,6 +92,11 @@ def same_owner(old: Target, new: Target) -> bool:
     """Return whether what is secret to one may be sent to the other: the same host and port, or the same on TLS."""
     upgraded = (old.scheme, old.port, new.scheme, new.port) == ("http", 80, "https", 443)
     return old.host == new.host and (old.origin == new.origin or upgraded)
+
+
+def off_tls(old: Target, new: Target) -> bool:
+    """Return whether what goes from one to the other leaves TLS: then nothing secret of the user may go along."""
+    return old.scheme == "https" and new.scheme == "http"
 
 
 def _as_utf8(text: str) -> str:

@@ -21,8 +21,11 @@ RECORD_BYTES: Final = 32 * 1024
 STORES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
-def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
-    """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
+def wrap(sock: "socket.socket | CarriedSocket", host: str, *, timeout_s: float, place: str = "") -> "TlsStream":
+    """Do the handshake with `host` and verify its certificate. The socket is closed when that fails.
+
+    `place`: what people call it, where that is not the host.
+    """
     try:
         context = _context(*(os.environ.get(name, "") for name in STORES))
         stream = TlsStream(sock, context, host.rstrip("."))  # certificates name hosts without the dot of the root
@@ -31,7 +34,7 @@ def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError):
-            raise _fault(error, host) from error
+            raise _fault(error, place or host) from error
         raise
 
 
@@ -81,7 +84,7 @@ class TlsStream:
 
     __slots__ = ("_incoming", "_outgoing", "_sock", "_tls", "eof", "torn")
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, sock: "socket.socket | CarriedSocket", context: ssl.SSLContext, host: str) -> None:
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -108,7 +111,10 @@ class TlsStream:
             else:
                 break
         self._flush()
-        set_slices(self._sock)
+        if isinstance(self._sock, CarriedSocket):
+            self._sock.settimeout(None)
+        else:
+            set_slices(self._sock)
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -182,10 +188,59 @@ class TlsStream:
         return True
 
     def guard(self, interface: str) -> InterfaceGuard:
+        if isinstance(self._sock, CarriedSocket):
+            return self._sock.stream.guard(interface)
         return InterfaceGuard(self._sock, interface)
 
+    def carrier(self) -> "CarriedSocket":
+        """Return what a TLS connection inside this one goes through."""
+        return CarriedSocket(self)
+
     def idle(self) -> bool:
-        return not self._tls.pending() and not self._incoming.pending and not readable(self._sock)
+        if self._tls.pending() or self._incoming.pending:
+            return False
+        return self._sock.stream.idle() if isinstance(self._sock, CarriedSocket) else not readable(self._sock)
 
     def close(self) -> None:
         self._sock.close()
+
+
+class CarriedSocket:
+    """Tunnel through a TLS stream, used as a socket: a TLS connection inside that to a proxy.
+
+    Without a time limit a read ends after a slice, as one of a socket that `set_slices` has prepared.
+    """
+
+    __slots__ = ("_timeout_s", "stream")
+
+    def __init__(self, stream: TlsStream) -> None:
+        self.stream = stream
+        self._timeout_s: float | None = None
+
+    def settimeout(self, timeout_s: float | None) -> None:
+        self._timeout_s = timeout_s
+
+    def sendall(self, data: bytes) -> None:
+        self.stream.send(data)
+
+    def recv(self, count: int) -> bytes:
+        view = memoryview(bytearray(count))
+        return bytes(view[: self.recv_into(view)])
+
+    def recv_into(self, view: memoryview, _count: int = 0, flags: int = 0) -> int:
+        """Read what has come; 0: the end. Raises `BlockingIOError` or `TimeoutError` when nothing comes in time."""
+        until_s = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        while not (flags & socket.MSG_DONTWAIT and self.stream.idle()):
+            count = self.stream.fill(view, whole=False)
+            if self.stream.torn:
+                raise ConnectionResetError("the tunnel was broken off")
+            if count or self.stream.eof:
+                return count
+            if until_s is None:
+                break
+            if time.monotonic() >= until_s:
+                raise TimeoutError
+        raise BlockingIOError
+
+    def close(self) -> None:
+        self.stream.close()

@@ -161,6 +161,7 @@ def http_members(transfer: Transfer, http: HttpOptions) -> dict[str, Any]:
         "proxy": http.proxy,
         "interface": http.interface,
         "ipVersion": http.ip_version,
+        "httpsOnly": http.https_only,
         "timeout": round(1000 * transfer.timeout_s) if transfer.timeout_s != TIMEOUT_S else 0,
         "stallTimeout": round(1000 * transfer.stall_timeout_s) if transfer.stall_timeout_s != STALL_TIMEOUT_S else 0,
         "retries": transfer.failures_max if transfer.failures_max != FAILURES_MAX else 0,

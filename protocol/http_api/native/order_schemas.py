@@ -177,7 +177,7 @@ class HttpOrder(RequestModel):
     referer: PlainText = Field(default="", description="The page that requests come from.")
     proxy: Proxy | None = Field(
         default=None,
-        description="http, socks5 or socks5h address; none: no proxy; null: as the daemon's environment says.",
+        description="http, https, socks5 or socks5h address; none: no proxy; null: as the daemon's environment says.",
         examples=["socks5h://127.0.0.1:1080"],
         repr=False,
     )
@@ -187,6 +187,7 @@ class HttpOrder(RequestModel):
     ip_version: Annotated[Literal[0, 4, 6], Field(json_schema_extra={"minimum": 0, "maximum": 6})] = Field(
         default=0, description="4 or 6: only that version; 0: both."
     )
+    https_only: bool = Field(default=False, description="Redirects from https to plain http are not followed.")
     timeout: Wait | None = Field(
         default=None, description="Milliseconds for a server to begin its answer; null: as configured."
     )
@@ -223,6 +224,7 @@ class HttpOrder(RequestModel):
             proxy=self.proxy or "",
             interface=self.interface or "",
             ip_version=self.ip_version,
+            https_only=self.https_only,
             answer_s=(self.timeout or 0) / 1000,
             silence_s=(self.stall_timeout or 0) / 1000,
             failures=self.retries or 0,

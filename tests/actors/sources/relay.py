@@ -3,6 +3,7 @@
 import contextlib
 import selectors
 import socket
+import ssl
 import threading
 from types import TracebackType
 
@@ -10,12 +11,13 @@ JOIN_S = 10.0
 
 
 class ConnectRelay:
-    """Takes one connection. `request` is the head it was asked with."""
+    """Takes one connection. `request` is the head it was asked with; no `words`: it is not asked, only passes on."""
 
-    def __init__(self, words: bytes, target_port: int) -> None:
+    def __init__(self, words: bytes, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.request = b""
         self._words = words
         self._target_port = target_port
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(JOIN_S)
         self.port: int = self._listener.getsockname()[1]
@@ -28,9 +30,12 @@ class ConnectRelay:
     def _run(self) -> None:
         with self._listener.accept()[0] as client:
             client.settimeout(JOIN_S)
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
             if not self._greet(client):
                 return
             with (
+                client,
                 contextlib.suppress(ConnectionResetError),
                 socket.create_connection(("127.0.0.1", self._target_port), JOIN_S) as server,
             ):
@@ -38,7 +43,7 @@ class ConnectRelay:
 
     def _greet(self, client: socket.socket) -> bool:
         """Answer as the proxy; whether a tunnel is open then."""
-        while not self.request.endswith(b"\r\n\r\n"):
+        while self._words and not self.request.endswith(b"\r\n\r\n"):
             self.request += client.recv(4096)
         client.sendall(self._words)
         return True
@@ -51,6 +56,8 @@ class ConnectRelay:
                 for key, _ in ready:
                     source = client if key.fd == client.fileno() else server
                     data = source.recv(65536)
+                    while isinstance(source, ssl.SSLSocket) and source.pending():
+                        data += source.recv(65536)
                     if not data:
                         return
                     key.data.sendall(data)

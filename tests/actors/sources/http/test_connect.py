@@ -11,6 +11,7 @@ import trustme
 from actors.sources import HttpSettings
 from actors.sources.http.connect import look_up_fault
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.job_spec import HttpOptions
 from tests.actors.sources.conftest import Read, Serve
 from tests.actors.sources.reading import read_span
 from tests.actors.sources.relay import ConnectRelay
@@ -119,7 +120,7 @@ def test_no_proxy_names_hosts_that_are_asked_directly(
     assert "proxy-authorization" not in server.fields(0)
 
 
-@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1", "https://127.0.0.1:1", "http://[x", "http://"])
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1", "ftp://127.0.0.1:1", "http://[x", "http://"])
 def test_a_proxy_of_another_kind_is_said_to_be_unsupported(
     read: Read, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
@@ -195,12 +196,66 @@ def test_a_server_that_breaks_the_handshake_is_reset(serve: Serve, read: Read) -
     assert fault_of_probe(read, serve([[Act.CLOSE]], greets=True).url(scheme="https")).kind == FaultKind.RESET
 
 
-def test_https_is_never_left_for_plain_http(serve: Serve, read: Read, tls: ssl.SSLContext) -> None:
+def test_https_is_not_left_for_plain_http_where_that_is_forbidden(
+    serve: Serve, read: Read, tls: ssl.SSLContext
+) -> None:
     plain = serve([PROBE])
     server = serve([[answer("302 Found", f"Location: {plain.url()}")]], tls=tls)
-    fault = fault_of_probe(read, server.url())
-    assert (fault.kind, "https" in fault.detail) == (FaultKind.BAD_ANSWER, True)
+    with pytest.raises(SourceFault) as caught:
+        read(server.url(), settings=HttpSettings(options=HttpOptions(https_only=True))).probe()
+    assert (caught.value.kind, "https" in caught.value.detail) == (FaultKind.BAD_ANSWER, True)
     assert not plain.requests
+
+
+def test_where_https_leads_to_plain_http_nothing_secret_goes_along(
+    serve: Serve, read: Read, tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    plain = serve([PROBE])
+    secure = serve([[answer("302 Found", f"Location: {plain.url()}", "Set-Cookie: a=1; Secure")]], tls=tls)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hidden")
+    options = HttpOptions(
+        headers=("Authorization: Bearer hidden", "Private-Token: hidden", "X-Api-Key: hidden", "X-Plain: shown"),
+        netrc_file=str(netrc),
+        cookies=("127.0.0.1\tFALSE\t/\tTRUE\t0\tid\thidden",),
+    )
+    probed = read(secure.url(login="me:hidden"), settings=HttpSettings(options=options)).probe()
+    assert probed.size_bytes == SIZE
+    assert any("redirects to plain http" in note for note in probed.described.notes)
+    assert "authorization" in secure.fields(0)
+    assert "hidden" not in str(plain.fields(0))
+    assert plain.fields(0)["x-plain"] == "shown"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_is_reached_by_tls(
+    serve: Serve, read: Read, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    big = CONTENT * 300
+    script: list[list[bytes | Act]] = [[part(big, 1, 2)], [part(big, 0, len(big))], [part(big, 7, 9), Act.CLOSE]]
+    server = serve(script, tls=tls) if scheme == "https" else serve(script)
+    with ConnectRelay(b"HTTP/1.1 200 OK\r\n\r\n" if scheme == "https" else b"", server.port, tls=tls) as proxy:
+        monkeypatch.setenv(f"{scheme}_proxy", f"https://me:secret@127.0.0.1:{proxy.port}")
+        reader = read(server.url())
+        assert reader.probe().size_bytes == len(big)
+        assert read_span(reader, 0, len(big), size_bytes=len(big)) == big
+        assert not reader.hang_up()
+        assert read_span(reader, 7, 9, size_bytes=len(big)) == big[7:9]
+        reader.close()
+    assert server.connections == 1
+    asked = proxy.request.decode() if scheme == "https" else server.requests[0].decode()
+    assert asked.startswith(f"CONNECT 127.0.0.1:{server.port} " if scheme == "https" else f"GET {server.url()} ")
+    assert "Proxy-Authorization: Basic " + base64.b64encode(b"me:secret").decode() in asked
+
+
+def test_a_proxy_whose_certificate_is_not_trusted_is_named(
+    serve: Serve, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve([PROBE], tls=server_context(trustme.CA(), "127.0.0.1"))
+    monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{proxy.port}")
+    fault = fault_of_probe(read, "https://mirror.example/x")
+    assert fault.kind == FaultKind.TLS_UNTRUSTED
+    assert "the proxy 127.0.0.1" in fault.detail
 
 
 def test_https_goes_through_a_proxy_by_connect(
