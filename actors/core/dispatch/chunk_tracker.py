@@ -13,7 +13,7 @@ Invariant (`check` asserts it; tests call it after every step), for `total` chun
 Chunk numbers count from 0, ranges are ``[first, stop)``. Pure: no clock, no input or output.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -69,6 +69,42 @@ class Change(Struct, frozen=True):
     lost: tuple[Lease, ...] = ()
 
 
+class _Ends:
+    """Index of leases that hold chunks by where they end, among which ten thousand are not to be looked through."""
+
+    def __init__(self) -> None:
+        self._leases: dict[int, list[Lease]] = {}
+        self._stops: list[int] = []
+
+    def add(self, lease: Lease) -> None:
+        if lease.stop not in self._leases:
+            insort(self._stops, lease.stop)
+        self._leases.setdefault(lease.stop, []).append(lease)
+
+    def discard(self, lease: Lease) -> None:
+        at = self._leases[lease.stop]
+        at.remove(lease)
+        if not at:
+            del self._leases[lease.stop], self._stops[bisect_left(self._stops, lease.stop)]
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return the end and the number of each lease, in order."""
+        return sorted((stop, lease.id) for stop in self._stops for lease in self._leases[stop])
+
+    def at(self, stop: int) -> list[Lease]:
+        return self._leases.get(stop, [])
+
+    def holding(self, first: int, stop: int) -> list[Lease]:
+        """Return those that hold chunks of a range open, the oldest first. Their open parts are disjoint, or equal."""
+        found: list[Lease] = []
+        for at in range(bisect_right(self._stops, first), len(self._stops)):
+            ending = self._leases[self._stops[at]]
+            found += [lease for lease in ending if lease.next < stop]
+            if ending[0].next >= stop:
+                break
+        return sorted(found, key=lambda lease: lease.id)
+
+
 class ChunkTracker:
     """Owner of every chunk's state. Owned by one `DispatchState`; `leases` by id, also those that drain."""
 
@@ -79,6 +115,7 @@ class ChunkTracker:
         for first, stop in self.stored:
             self.free.discard(first, stop)
         self.leases: dict[int, Lease] = {}
+        self._ends = _Ends()
         self.next_id = first_lease
 
     @property
@@ -102,7 +139,8 @@ class ChunkTracker:
         """Move the tail ``[first, stop)`` of a lease to another source."""
         assert victim.next < first < victim.stop, "the victim keeps at least one chunk"
         assert victim.rival is None, "a duplicate is not cut"
-        stop, victim.stop = victim.stop, first
+        stop = victim.stop
+        self._end_at(victim, first)
         return self._new_lease(source, first, stop, now_s=now_s)
 
     def grant_duplicate(self, victim: Lease, source: int, *, now_s: float) -> Lease:
@@ -118,14 +156,14 @@ class ChunkTracker:
         assert lease.stop < stop
         assert all(self.stored.covers(*gap) for gap in self.free.gaps(lease.stop, stop)), "leased to another"
         self.free.discard(lease.stop, stop)
-        lease.stop = stop
+        self._end_at(lease, stop)
 
     def shrink(self, lease: Lease, stop: int) -> None:
         """Free the tail of a lease from `stop` on."""
         assert lease.next < stop < lease.stop
         assert lease.rival is None
         self._give_back(lease, stop)
-        lease.stop = stop
+        self._end_at(lease, stop)
 
     def drain(self, lease: Lease, handed_stop: int) -> None:
         """End the transfer: chunks before `handed_stop` are still coming, the rest is free again."""
@@ -135,7 +173,7 @@ class ChunkTracker:
         handed_stop = min(max(handed_stop, lease.next), lease.stop)
         lease.draining = True
         self._give_back(lease, handed_stop)
-        lease.stop = handed_stop
+        self._end_at(lease, handed_stop)
         if lease.open_chunks <= 0:
             self._forget(lease)
 
@@ -178,6 +216,10 @@ class ChunkTracker:
         lease.sample = True
         return lease
 
+    def ending_at(self, stop: int) -> list[Lease]:
+        """Return the leases whose range ends there and holds chunks; not to be changed."""
+        return self._ends.at(stop)
+
     def reaches_end(self, stop: int) -> bool:
         """Return whether all from `stop` to the end of the file is stored."""
         return stop == self.total or self.stored.covers(stop, self.total)
@@ -217,7 +259,7 @@ class ChunkTracker:
         self.free.discard(total, self.total)
         self.total = total
         for lease in list(self.leases.values()):
-            lease.stop = min(lease.stop, total)
+            self._end_at(lease, min(lease.stop, total))
             if lease.open_chunks <= 0:
                 self._forget(lease)
 
@@ -239,12 +281,25 @@ class ChunkTracker:
                 seen.add(lease.next, lease.stop)
                 assert (rival.next, rival.stop) == (lease.next, lease.stop), "duplicates hold the same range"
         assert seen.count == self.total, "a chunk is nowhere"
+        holders = {(lease.stop, lease.id) for lease in self.leases.values() if not lease.shared}
+        assert self._ends.entries() == sorted(holders), "the index of ends is another"
 
     def _new_lease(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
         lease = Lease(self.next_id, source, first, first, stop, now_s, now_s, now_s, shared=shared)
         self.next_id += 1
         self.leases[lease.id] = lease
+        if not shared:
+            self._ends.add(lease)
         return lease
+
+    def _end_at(self, lease: Lease, stop: int) -> None:
+        """Move the end of a lease."""
+        if lease.shared or lease.id not in self.leases:
+            lease.stop = stop
+            return
+        self._ends.discard(lease)
+        lease.stop = stop
+        self._ends.add(lease)
 
     def _give_back(self, lease: Lease, first: int) -> None:
         """Free ``[first, stop)`` of a lease, unless its rival still holds it."""
@@ -254,7 +309,8 @@ class ChunkTracker:
             self.free.add(begin, end)
 
     def _forget(self, lease: Lease) -> None:
-        self.leases.pop(lease.id, None)
+        if self.leases.pop(lease.id, None) is not None and not lease.shared:
+            self._ends.discard(lease)
         self._end_duplicate(lease)
 
     def _end_duplicate(self, lease: Lease) -> None:
@@ -268,9 +324,7 @@ class ChunkTracker:
         """Cut short the leases of others that hold these chunks open: the first one in keeps the rest."""
         trimmed: list[Lease] = []
         lost: list[Lease] = []
-        # Ten thousand leases are looked through here: hence one expression, without a name looked up twice.
-        hit = [each for each in self.leases.values() if each.next < stop and each.stop > first and not each.shared]
-        for lease in hit:
+        for lease in self._ends.holding(first, stop):
             if lease is winner:
                 continue
             if winner is not None and winner.sample and lease.next < first:
@@ -278,13 +332,13 @@ class ChunkTracker:
             if winner is not None and lease.rival == winner.id:
                 # Both were to fetch the same range from its start: the first chunk in decides.
                 self._end_duplicate(lease)
-                lease.stop = lease.next
+                self._end_at(lease, lease.next)
             elif first <= lease.next:
                 lease.next = min(stop, lease.stop)
             else:
                 for begin, end in list(self.stored.gaps(stop, lease.stop)):
                     self.free.add(begin, end)
-                lease.stop = first
+                self._end_at(lease, first)
             if lease.open_chunks > 0:
                 trimmed.append(lease)
             else:

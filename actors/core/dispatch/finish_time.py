@@ -30,19 +30,24 @@ beyond that is not believed."""
 
 # not frozen: thousands are made a second, and freezing triples what one costs
 class LeaseEstimate(Struct):
-    """A lease as seen now: `left_bytes` from where it reads to its end, `finish_s` when it would be done."""
+    """A lease as seen now: `left_bytes` from where it reads to its end, `finish_s` when it would be done.
+
+    `is_front`: its source can only begin at byte 0.
+    """
 
     lease: Lease
     rate_bytes_s: float
     position_bytes: float
     left_bytes: float
     finish_s: float
+    is_front: bool
 
 
 class SourceRates(Struct, frozen=True, kw_only=True):
     """Estimates of all leases at `seen_s`, and the sums that placements need."""
 
     estimates: list[LeaseEstimate]  # the latest finish first
+    cuttable: list[LeaseEstimate]  # of them those that hold more than the chunk they are reading
     by_lease: dict[int, LeaseEstimate]  # kept for the next survey, of many leases only
     slice_at: int
     fronts: list[LeaseEstimate]  # those whose source can only begin at byte 0
@@ -118,30 +123,31 @@ def estimate_rates(
     """
     leases = [lease for lease in tracker.leases.values() if not lease.draining]
     many = len(leases) > SURVEYED_WHOLE_MAX
-    old = before.by_lease if before is not None and many else {}
     slices = 1 + len(leases) // LOOKED_AT_MAX if many else 1
     slice_at = (before.slice_at + 1) % slices if before is not None else 0
     guess = before.guess_bytes_s if before is not None and slice_at > 0 else 0.0
     peers = list(peers)
-    guess = guess or _typical_rate(leases, sources, peers)
-    estimates: list[LeaseEstimate] = []
-    fronts: list[LeaseEstimate] = []
-    costly: list[LeaseEstimate] = []
-    rate, guessed, left = 0.0, 0.0, float(tracker.free.count * chunk_size)
+    users = (bool(peers) or not many) and any(sources[lease.source].traits.abort_is_costly for lease in leases)
+    guess = guess or _typical_rate(leases, sources, peers if users else None)
+    known = before.by_lease if before is not None and many else {}
+    if before is not None and before.guess_bytes_s == 0 < guess:  # the first rate of all is known since then
+        _guess_again(known.values(), guess, now_s=now_s)
+    # From here on ten thousand leases are gone through, in expressions that look up as little as they can.
     for lease in leases:
-        estimate = old.get(lease.id) if lease.id % slices != slice_at else None
-        source = sources[lease.source]
-        if estimate is None:
-            estimate = estimate_lease(lease, source, guess, chunk_size, now_s=now_s)
-        estimates.append(estimate)
-        if not source.traits.offset_ok:
-            fronts.append(estimate)
-        if source.traits.abort_is_costly:
-            costly.append(estimate)
-        rate += estimate.rate_bytes_s
-        guessed += estimate.rate_bytes_s if lease.rate_bytes_s <= 0 >= source.rate_bytes_s else 0.0
-        if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
-            left += estimate.left_bytes + lease.overlap * chunk_size
+        if lease.id % slices == slice_at or lease.id not in known:
+            known[lease.id] = estimate_lease(lease, sources[lease.source], guess, chunk_size, now_s=now_s)
+    estimates = [known[lease.id] for lease in leases]
+    if len(known) > 2 * len(leases):
+        known = {each.lease.id: each for each in estimates}
+    fronts = [each for each in estimates if each.is_front]
+    costly = [each for each in estimates if sources[each.lease.source].traits.abort_is_costly] if users else []
+    rate = sum([each.rate_bytes_s for each in estimates])
+    unknown = [each for each in estimates if each.lease.rate_bytes_s <= 0 >= sources[each.lease.source].rate_bytes_s]
+    guessed = sum([each.rate_bytes_s for each in unknown])
+    # Of two duplicates only one counts.
+    counted = [each for each in estimates if each.lease.rival is None or each.lease.rival > each.lease.id]
+    left = float(tracker.free.count * chunk_size)
+    left += sum([each.left_bytes + each.lease.overlap * chunk_size for each in counted])
     coming: dict[int, float] = {}
     for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
@@ -157,7 +163,8 @@ def estimate_rates(
     estimates.sort(key=_finish, reverse=True)
     return SourceRates(
         estimates=estimates,
-        by_lease={each.lease.id: each for each in estimates} if many else {},
+        cuttable=[each for each in estimates if each.lease.stop - each.lease.next > 1] if many else estimates,
+        by_lease=known,
         slice_at=slice_at,
         fronts=fronts,
         seen_s=now_s,
@@ -170,6 +177,13 @@ def estimate_rates(
 
 
 _finish = operator.attrgetter("finish_s")
+
+
+def _guess_again(estimates: Iterable[LeaseEstimate], guess_bytes_s: float, *, now_s: float) -> None:
+    """Estimate leases of which nothing was known by the first guess: else they would count as dead."""
+    for each in estimates:
+        if not each.rate_bytes_s:
+            each.rate_bytes_s, each.finish_s = guess_bytes_s, now_s + each.left_bytes / guess_bytes_s
 
 
 def _restart(
@@ -207,18 +221,19 @@ def _unsent(
     return unsent
 
 
-def _typical_rate(leases: list[Lease], sources: dict[int, Source], peers: list[Source]) -> float:
+def _typical_rate(leases: list[Lease], sources: dict[int, Source], peers: list[Source] | None) -> float:
     """Return the probable rate of an unknown source, bytes a second; 0 when nothing is known.
 
+    `peers` None: no user has a lease.
     The median, which no single mirror moves. Users differ so much that half of them send next to nothing: there the
     mean is what their sum is computed with, of all that are known. Those that send their sample now are the slow ones.
     """
-    users = [peer.rate_bytes_s for peer in peers if peer.rate_bytes_s > 0]
-    if users and any(sources[lease.source].traits.abort_is_costly for lease in leases):
+    users = [peer.rate_bytes_s for peer in peers or () if peer.rate_bytes_s > 0]
+    if users:
         return sum(users) / len(users)
     known = sorted([lease.rate_bytes_s for lease in leases if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
-    if known and any(sources[lease.source].traits.abort_is_costly for lease in leases):
+    if known and peers is not None:
         return sum(known) / len(known)
     return known[len(known) // 2] if known else 0.0
 
@@ -255,4 +270,5 @@ def estimate_lease(
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
     crawl = rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S
-    return LeaseEstimate(lease, rate, position, left, begin_s + (left + lease.overlap * chunk_size) / crawl)
+    finish_s = begin_s + (left + lease.overlap * chunk_size) / crawl
+    return LeaseEstimate(lease, rate, position, left, finish_s, not source.traits.offset_ok)

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
-from actors.core.dispatch.finish_time import estimate_lease
+from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX, estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.content import ContentChecks
@@ -24,6 +24,8 @@ from protocol.model.faults import FaultKind
 
 SERVED_PER_STEP: Final = 2
 """Sources that get a lease in one step; the rest follow in the next, so that no step is long."""
+REFUSED_MAX: Final = 8
+"""Idle sources in a row, the fastest first, that find no place among very many leases: then no other will."""
 
 
 class Grants:
@@ -60,6 +62,7 @@ class Grants:
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset, served = not self._tracker.free, 0
         ready = self.idle.ready(now_s, any_offset=any_offset)
+        refusals_left = REFUSED_MAX if len(self._tracker.leases) > SURVEYED_WHOLE_MAX else -1
         if self._tracker.complete:
             self._serve_complete(ready, now_s)
             return
@@ -77,6 +80,9 @@ class Grants:
             placement = None if shut else self.gate.place(self._job.spec.mode, source, now_s)
             if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
+            refusals_left -= placement is None and not shut and source.traits.offset_ok and not source.peer
+            if refusals_left == 0:
+                return
             if placement is None and source.budget_spent_today and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
                 self.fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)

@@ -379,7 +379,7 @@ def _too_late(view: PlacementView, source: Source, first: int) -> bool:
 def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
     """Yield leases that this source could shorten, estimated again: the latest finish first, preferred sources last."""
     seen_count = 0
-    latest = view.rates.estimates
+    latest = view.rates.cuttable
     if view.counts.any_preferred:
         latest = sorted(latest, key=lambda each: view.sources[each.lease.source].preferred)
     for seen in latest:

@@ -219,8 +219,8 @@ def bound_to_end(view: PlacementView, source: Source) -> bool:
 
 def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
     """Return the lease that could be extended into the gap beginning at `first`."""
-    for lease in view.tracker.leases.values():
-        if lease.stop == first and lease.rival is None and is_open(view, lease):
+    for lease in view.tracker.ending_at(first):
+        if lease.rival is None and is_open(view, lease):
             return estimate_now(view, lease)
     return None
 

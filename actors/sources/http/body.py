@@ -41,7 +41,7 @@ class Body(Protocol):
 
 
 class Bytes(Protocol):
-    """What a counted body needs of a stream."""
+    """Stream as a counted body needs it."""
 
     @property
     def eof(self) -> bool: ...
