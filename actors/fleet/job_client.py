@@ -6,13 +6,23 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from protocol.messages import EventOccurred, Message, Request, RequestAnswered, RequestRefused, WatchEvents
-from protocol.messages.addresses import FLEET, JOB_MANAGER
+from protocol.messages import (
+    BrowseUser,
+    EventOccurred,
+    FilesListed,
+    Message,
+    Request,
+    RequestAnswered,
+    RequestRefused,
+    WatchEvents,
+)
+from protocol.messages.addresses import FLEET, JOB_MANAGER, SESSION
 from protocol.model.event_kinds import JOB_FAILED, JOB_PROGRESSED, JOB_SEALED
 from protocol.model.job_views import unpack
 from protocol.model.value import Value
 
 ASK_S: Final = 10.0
+BROWSE_S: Final = 60.0
 NEAR_S: Final = 1.0
 RATE_S: Final = 3.0
 """A rate that was reported longer ago counts as none."""
@@ -35,6 +45,7 @@ class JobClient:
         self._post = post
         self._number = first_number
         self._asked: dict[int, tuple[asyncio.Future[None], list[bytes]]] = {}
+        self._browsed: dict[int, tuple[asyncio.Future[int], str]] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self._rates: dict[str, tuple[float, float]] = {}
         self._near: dict[str, Callable[[], None]] = {}
@@ -62,9 +73,29 @@ class JobClient:
             del self._asked[number]
         return [row for body in bodies for row in unpack(body, kind)]
 
-    def heard(self, message: RequestAnswered | RequestRefused | EventOccurred) -> None:
-        """Take in what the manager sent."""
+    async def size_at_user(self, peer: str, path: str) -> int:
+        """Return how large this file of a user is, by the user's list; -1: it is not said."""
+        folder, _, name = path.rpartition("\\")
+        self._number += 1
+        number, asked = self._number, asyncio.get_running_loop().create_future()
+        self._browsed[number] = asked, name
+        try:
+            self._post(SESSION, BrowseUser(request=number, reply_to=FLEET, peer=peer, folder=folder))
+            async with asyncio.timeout(BROWSE_S):
+                size: int = await asked
+                return size
+        except TimeoutError:
+            return -1
+        finally:
+            del self._browsed[number]
+
+    def heard(self, message: RequestAnswered | RequestRefused | EventOccurred | FilesListed) -> None:
+        """Take in what the manager or the session sent."""
         match message:
+            case FilesListed(request=number, names=names, sizes=sizes, last=last):
+                asked, name = self._browsed.get(number, (None, ""))
+                if asked is not None and not asked.done() and (name in names or last):
+                    asked.set_result(dict(zip(names, sizes, strict=False)).get(name, -1))
             case RequestAnswered(request=number, body=body, last=last):
                 done, bodies = self._asked.get(number) or (None, list[bytes]())
                 bodies.append(body)

@@ -8,82 +8,45 @@ sealed, its bytes were read again and hashed. Used in the event loop's thread on
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
-import re
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
-from actors.fleet.destination import Piece, blocks
+from actors.fleet.destination import Piece
 from actors.fleet.job_client import JobClient, JobRefused
-from actors.sources import HttpSettings, open_reader
+from actors.fleet.segments import (
+    ORIGIN,
+    LocalJob,
+    Segment,
+    hashed,
+    next_segments,
+    probed,
+    recalled,
+    segment_name,
+    segment_spec,
+    segment_window,
+)
+from actors.sources import HttpSettings
 from protocol.messages import CancelJob, CreateJob, DeleteJob, GetJob, ListJobs, RetryJob
 from protocol.model.faults import SourceFault
-from protocol.model.fleet.names import part_span
+from protocol.model.fleet.names import HEAD_BYTES, part_span
 from protocol.model.job_records import ENDED, SEALED
-from protocol.model.job_spec import JobSpec, PieceHashes
+from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobDetail, JobView, whole
-from protocol.model.source_url import Window, is_slsk, windowed
-from storage.digests import stream_hasher
+from protocol.model.source_url import Window, is_slsk, slsk_address
 
-ORIGIN: Final = "fleet"
 SEGMENTS_MAX: Final = 2
 """Segments of one job at a time. The next begins in the last second of one, so that the line is never idle, and little
 is lost when the rest of the window goes to another node."""
-SEGMENT_S: Final = 3.0
-SEGMENT_PARTS_MAX: Final = 8
 LOOK_S: Final = 5.0
 """A segment is looked after this often, should the news of its end be lost."""
 SILENT_S: Final = 60.0
 """A segment without a byte for so long cannot be fetched here."""
 RETRY_S: Final = 1.0
 RECALL_S: Final = 2.0
-_NAME: Final = re.compile(r"([0-9a-f]+)\.([0-9]+)-([0-9]+)-([0-9]+)(?:\.[0-9]+)?")
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """Parts ``[first, stop)`` of a job, fetched as one local file."""
-
-    first: int
-    stop: int
-    part_bytes: int
-    task: "asyncio.Task[None] | None" = None
-    id: str = ""
-    """Of the job manager's job."""
-    path: str = ""
-    """Of the finished file."""
-    wanted: set[int] = field(default_factory=set)
-    """Parts whose bytes are still needed."""
-    ending: bool = False
-    """It is in its last second."""
-
-    @property
-    def parts(self) -> range:
-        """Parts that it holds."""
-        return range(self.first, self.stop)
-
-
-@dataclass(slots=True)
-class _Local:
-    """A job of the fleet that this node works on."""
-
-    spec: JobSpec
-    sources: tuple[str, ...]
-    described: "asyncio.Task[None] | None" = None
-    window: v.GrantWindow | None = None
-    segments: list[Segment] = field(default_factory=list)
-    pieces: dict[int, tuple[Piece, str]] = field(default_factory=dict)
-    """Parts that are ready: where they are, and their digest."""
-    done: set[int] = field(default_factory=set)
-    """Parts of the window that were ready and have been dropped: the destination has them."""
-    rate_bytes_s: float = 0.0
-    tries: int = 0
-    """Number of the next name of a segment that is fetched again."""
 
 
 class LocalJobs:
@@ -94,7 +57,7 @@ class LocalJobs:
         self._folder = folder
         self._give = give
         self._private_ok = private_ok
-        self._jobs: dict[str, _Local] = {}
+        self._jobs: dict[str, LocalJob] = {}
         self._kept: dict[str, list[Segment]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,11 +69,9 @@ class LocalJobs:
         Raises `JobRefused` while the job manager is not there yet.
         """
         for job in await self._client.ask(_every_segment(), JobView, wait_s=RECALL_S):
-            found = _NAME.fullmatch(job.spec.name)
-            if found is None:
-                continue
-            segment = Segment(int(found[2]), int(found[3]), int(found[4]), id=job.id)
-            self._kept.setdefault(found[1], []).append(segment)
+            found = recalled(job.spec.name, job.id, job.spec)
+            if found is not None:
+                self._kept.setdefault(found[0], []).append(found[1])
 
     def sweep(self, living: set[str]) -> None:
         """Delete what an earlier process has left of jobs that have ended meanwhile."""
@@ -121,9 +82,10 @@ class LocalJobs:
     def start(self, command: v.StartLocalJob) -> None:
         job = self._jobs.get(command.job)
         if job is None:
-            job = self._jobs[command.job] = _Local(command.spec, command.sources)
+            job = self._jobs[command.job] = LocalJob(command.spec, command.sources)
         changed = job.sources != command.sources
         job.spec, job.sources = command.spec, command.sources
+        job.numbers, job.digests = command.numbers, command.pieces
         if job.described is None or (changed and job.described.done()):
             job.described = self._run(self._describe(command.job, job))
 
@@ -155,7 +117,7 @@ class LocalJobs:
         job.done &= set(inside)
         self._stop_outside(job, inside)
         for part in sorted(set(job.pieces) & set(inside)):
-            self._give(v.PartReady(job=command.job, part=part, digest=job.pieces[part][1]))
+            self._give(job.pieces[part][1])
         self._take_kept(command, job, inside)
         self._fill(command.job, job)
 
@@ -170,6 +132,7 @@ class LocalJobs:
             stop=min(window.stop, command.stop),
             size_bytes=window.size_bytes,
             part_bytes=window.part_bytes,
+            as_one=window.as_one,
         )
         self._stop_outside(job, range(window.first, command.stop))
         self._fill(command.job, job)  # those that were stopped may have kept others from being begun
@@ -191,11 +154,13 @@ class LocalJobs:
 
     def check(self, command: v.CheckPart) -> None:
         job = self._jobs.get(command.job)
-        spec, sources = (job.spec, job.sources) if job is not None else (None, ())
-        if spec is None:
+        if job is None:
             self._give(v.PartChecked(job=command.job, part=command.part, digest=""))
-            return
-        self._run(self._check(command, spec, sources))
+        elif command.head and command.part in job.heads:
+            digest, sources = job.heads[command.part]
+            self._give(v.PartChecked(job=command.job, part=command.part, digest=digest, sources=sources))
+        else:
+            self._run(self._check(command, job))
 
     def piece(self, job: str, part: int) -> Piece | None:
         """Return where a part's bytes are; None when they are not here."""
@@ -208,7 +173,7 @@ class LocalJobs:
         local = self._jobs.get(job)
         if local is None:
             return []
-        lines = [f"fetches parts {each.first} to {each.stop - 1}" for each in local.segments if not each.path]
+        lines = [f"fetches parts {each.first} to {each.stop - 1}" for each in local.running()]
         if local.pieces:
             lines.append(f"has {len(local.pieces)} parts that are not at the destination yet")
         return lines
@@ -221,12 +186,16 @@ class LocalJobs:
 
     # -- the file
 
-    async def _describe(self, id: str, job: _Local) -> None:
-        """Ask the sources for the size. The first that says it is believed: the others are compared part by part."""
-        size, divisible, words = job.spec.size_bytes, False, "no source says how large the file is"
+    async def _describe(self, id: str, job: LocalJob) -> None:
+        """Ask the sources for the size. The first that says it is believed: the others are compared part by part.
+
+        Users take offsets; whoever does not is left out of windows by the local jobs.
+        """
+        size, words = job.spec.size_bytes, "no source says how large the file is"
         servers = [url for url in job.sources if not is_slsk(url)]
+        divisible = bool(job.sources) and not servers
         settings = HttpSettings(private_ok=self._private_ok, options=job.spec.http)
-        asked = [asyncio.ensure_future(asyncio.to_thread(_probed, url, settings)) for url in servers]
+        asked = [asyncio.ensure_future(asyncio.to_thread(probed, url, settings)) for url in servers]
         try:
             for done in asyncio.as_completed(asked):
                 try:
@@ -235,12 +204,15 @@ class LocalJobs:
                     words = str(fault)
                     continue
                 if said >= 0 and size in (-1, said):
-                    size, divisible = said, offsets and len(servers) == len(job.sources)
+                    size, divisible = said, offsets
                     break
                 words = f"a source has {said} bytes, not {size}" if said >= 0 else words
         finally:
             for each in asked:
                 each.cancel()
+        for url in job.sources if size < 0 else ():
+            if is_slsk(url) and size < 0:
+                size, divisible = await self._client.size_at_user(*slsk_address(url)), True
         if size >= 0:
             self._give(v.FileDescribed(job=id, size_bytes=size, divisible=divisible))
         else:
@@ -248,14 +220,14 @@ class LocalJobs:
 
     # -- segments
 
-    def _stop_outside(self, job: _Local, inside: range) -> None:
+    def _stop_outside(self, job: LocalJob, inside: range) -> None:
         """Stop what is not complete and not granted any more. What is complete stays until it is dropped by part."""
-        for segment in [each for each in job.segments if not each.path]:
+        for segment in job.running():
             segment.wanted &= set(inside)
             if not segment.wanted:
                 self._forget(job, segment)
 
-    def _take_kept(self, command: v.GrantWindow, job: _Local, inside: range) -> None:
+    def _take_kept(self, command: v.GrantWindow, job: LocalJob, inside: range) -> None:
         """Use what an earlier start has fetched of these parts."""
         for segment in self._kept.pop(command.job, []):
             overlaps = any(set(segment.parts) & set(each.parts) for each in job.segments)
@@ -266,69 +238,80 @@ class LocalJobs:
             else:
                 self._begin(command.job, job, segment)
 
-    def _fill(self, id: str, job: _Local) -> None:
+    def _fill(self, id: str, job: LocalJob) -> None:
         """Begin segments for what is granted and not begun, in order."""
         window = job.window
         if window is None:
             return
         taken = job.done | {part for segment in job.segments for part in segment.parts}
-        for segment in _segments(job, window, taken):
-            running = [each for each in job.segments if not each.path]
-            if len(running) >= SEGMENTS_MAX or not all(each.ending for each in running):
+        for segment in next_segments(job, window, taken):
+            running = job.running()
+            if len(running) >= SEGMENTS_MAX or not all(each.ending and not window.as_one for each in running):
                 return
             self._begin(id, job, segment)
 
-    def _begin(self, id: str, job: _Local, segment: Segment, again: int = 0) -> None:
+    def _begin(self, id: str, job: LocalJob, segment: Segment, again: int = 0) -> None:
         window = job.window
         assert window is not None
         segment.wanted = set(segment.parts) & set(range(window.first, window.stop))
         job.segments.append(segment)
         segment.task = self._run(self._fetch(id, job, segment, window, again))
 
-    async def _fetch(self, id: str, job: _Local, segment: Segment, window: v.GrantWindow, again: int) -> None:
+    async def _fetch(self, id: str, job: LocalJob, segment: Segment, window: v.GrantWindow, again: int) -> None:
         begun_s = asyncio.get_running_loop().time()
-        start, stop = _span(segment, window.size_bytes)
-        whole_file = start == 0 and stop == window.size_bytes
-        name = f"{id}.{segment.first}-{segment.stop}-{window.part_bytes}" + (f".{again}" if again else "")
-        spec = _segment_spec(job.spec, self._folder, name, stop - start, whole_file, private_ok=self._private_ok)
-        sources = job.sources
-        if not whole_file:
-            servers = [url for url in sources if not is_slsk(url)]
-            sources = tuple(windowed(url, Window(start, stop, window.size_bytes)) for url in servers)
-        if not sources:
+        beyond = window.as_one and not job.digests
+        span = segment_window(segment, window.size_bytes, beyond=beyond)
+        sources = job.windowed(span, users=window.as_one)
+        if not sources and job.sources:
             self._give(v.LocalJobFailed(job=id, detail="no source that can send from the middle of the file"))
             return
         try:
-            segment.path = await self._sealed(segment, spec, sources, lambda: self._ending(id, job, segment))
+            name = segment_name(id, segment, again)
+            spec = segment_spec(job, self._folder, name, span, private_ok=self._private_ok)
+            segment.pieces = spec.pieces.piece_file
+            detail = await self._sealed(segment, spec, sources, lambda: self._ending(id, job, segment))
         except JobRefused as refused:
             self._forget(job, segment)
             self._give(v.LocalJobFailed(job=id, detail=str(refused)[:200]))
             return
+        except OSError as error:
+            self._give(v.LocalJobFailed(job=id, detail=f"this node's disk: {error.strerror or error}"))
+            return
+        segment.path, segment.sources = detail.job.path, job.senders(detail.sources)
         took_s = asyncio.get_running_loop().time() - begun_s
-        job.rate_bytes_s = (stop - start) / max(took_s, 0.001)
+        job.rate_bytes_s = span.length / max(took_s, 0.001)
         self._fill(id, job)  # the line is free for the next one while this one is hashed
+        try:
+            await self._hash(id, job, segment, window)
+        except OSError as error:
+            self._give(v.LocalJobFailed(job=id, detail=f"this node's disk: {error.strerror or error}"))
+
+    async def _hash(self, id: str, job: LocalJob, segment: Segment, window: v.GrantWindow) -> None:
+        """Read the parts of a complete segment again and say them. Raises OSError."""
+        start, end = segment_window(segment, window.size_bytes, beyond=False)[:2]
+        beyond = min(HEAD_BYTES, window.size_bytes - end)
+        if beyond and await asyncio.to_thread(os.path.getsize, segment.path) >= end - start + beyond:
+            _, _, head = await asyncio.to_thread(hashed, segment.path, end - start, beyond)
+            job.heads[segment.stop] = head, segment.sources
         for part in segment.parts:
             if part not in segment.wanted:
                 continue
-            first, end = part_span(part, window.size_bytes, window.part_bytes)
-            try:
-                md5, digest = await asyncio.to_thread(_hashed, segment.path, first - start, end - first)
-            except OSError as error:
-                self._give(v.LocalJobFailed(job=id, detail=f"this node's disk: {error.strerror or error}"))
-                return
+            first, stop = part_span(part, window.size_bytes, window.part_bytes)
+            md5, digest, head = await asyncio.to_thread(hashed, segment.path, first - start, stop - first)
             if part in segment.wanted:
-                piece = Piece(path=segment.path, offset=first - start, length=end - first, at=first, md5=md5)
-                job.pieces[part] = (piece, digest)
-                self._give(v.PartReady(job=id, part=part, digest=digest))
+                piece = Piece(path=segment.path, offset=first - start, length=stop - first, at=first, md5=md5)
+                ready = v.PartReady(job=id, part=part, digest=digest, head=head, sources=segment.sources)
+                job.pieces[part] = piece, ready
+                self._give(ready)
 
-    def _ending(self, id: str, job: _Local, segment: Segment) -> None:
+    def _ending(self, id: str, job: LocalJob, segment: Segment) -> None:
         segment.ending = True
         self._fill(id, job)
 
     async def _sealed(
         self, segment: Segment, spec: JobSpec, sources: tuple[str, ...], ending: Callable[[], None] = lambda: None
-    ) -> str:
-        """Return the path of the finished segment. Raises `JobRefused` when it cannot be fetched here."""
+    ) -> JobDetail:
+        """Return the finished local job. Raises `JobRefused` when the segment cannot be fetched here."""
         key = f"{ORIGIN}:{spec.name}"
         while True:
             try:
@@ -345,15 +328,16 @@ class LocalJobs:
                     raise
             await asyncio.sleep(RETRY_S)
 
-    async def _awaited(self, id: str) -> str:
+    async def _awaited(self, id: str) -> JobDetail:
         loop = asyncio.get_running_loop()
         ended = self._client.end_of(id)
         stored, moved_s, retried = -1, loop.time(), False
         while True:
             ended.clear()
-            job = whole(await self._client.ask(GetJob(id=id), JobDetail)).job
+            detail = whole(await self._client.ask(GetJob(id=id), JobDetail))
+            job = detail.job
             if job.state == SEALED and await asyncio.to_thread(os.path.exists, job.path):
-                return job.path
+                return detail
             if job.state in ENDED:
                 if retried:
                     raise JobRefused("failed", job.reason or "its sources do not deliver")
@@ -370,26 +354,31 @@ class LocalJobs:
                 async with asyncio.timeout(LOOK_S):
                     await ended.wait()
 
-    async def _check(self, command: v.CheckPart, spec: JobSpec, sources: tuple[str, ...]) -> None:
+    async def _check(self, command: v.CheckPart, job: LocalJob) -> None:
+        """Read a part, or its head, from the sources; from users only without a mirror, and when they are free."""
         segment = Segment(command.part, command.part + 1, command.part_bytes)
-        start, stop = part_span(command.part, command.size_bytes, command.part_bytes)
-        name = f"{command.job}.check-{command.part}"
-        own = _segment_spec(spec, self._folder, name, stop - start, False, private_ok=self._private_ok)
-        servers = [url for url in sources if not is_slsk(url)]
-        digest = ""
+        start, stop, size = segment_window(segment, command.size_bytes, beyond=False)
+        span = Window(start, min(stop, start + HEAD_BYTES) if command.head else stop, size)
+        digest, sources = "", tuple[int, ...]()
+        urls = job.windowed(span, users=False) or job.windowed(span, users=True)
         try:
-            urls = tuple(windowed(url, Window(start, stop, command.size_bytes)) for url in servers)
-            segment.path = await self._sealed(segment, own, urls)
-            digest = (await asyncio.to_thread(_hashed, segment.path, 0, stop - start))[1]
+            if is_slsk(urls[0]):
+                await asyncio.gather(*(each.task for each in job.running() if each.task), return_exceptions=True)
+            name = f"{command.job}.check-{command.part}"
+            own = segment_spec(job, self._folder, name, span, private_ok=self._private_ok)
+            segment.pieces = own.pieces.piece_file
+            detail = await self._sealed(segment, own, urls)
+            segment.path, sources = detail.job.path, job.senders(detail.sources)
+            digest = (await asyncio.to_thread(hashed, segment.path, 0, span.length))[1]
         except (JobRefused, OSError) as failure:
             _logger.info("part %d of %s was not read again: %s", command.part, command.job, failure)
-        self._give(v.PartChecked(job=command.job, part=command.part, digest=digest))
+        self._give(v.PartChecked(job=command.job, part=command.part, digest=digest, sources=sources))
         segment.task = None
         self._drop(segment)
 
     # -- ends
 
-    def _forget(self, job: _Local, segment: Segment) -> None:
+    def _forget(self, job: LocalJob, segment: Segment) -> None:
         if segment in job.segments:
             job.segments.remove(segment)
         for part in segment.parts:
@@ -422,9 +411,9 @@ class LocalJobs:
                 gone = await self._client.ask(DeleteJob(id=segment.id), JobView)
                 segment.path = segment.path or next((each.path for each in gone if each.state == SEALED), "")
             self._client.forget(segment.id)
-        if segment.path:
+        for path in filter(None, (segment.path, segment.pieces)):
             with contextlib.suppress(OSError):
-                os.unlink(segment.path)
+                os.unlink(path)
 
     def _run(self, doing: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.ensure_future(doing)
@@ -440,67 +429,3 @@ class LocalJobs:
 
 def _every_segment() -> ListJobs:
     return ListJobs(states=(), origin=ORIGIN, user="", text="", removed=True, order="oldest", offset=0, limit=10_000)
-
-
-def _segments(job: _Local, window: v.GrantWindow, taken: set[int]) -> Iterator[Segment]:
-    """Yield the runs of parts that are granted and not begun, each as long as a few seconds bring."""
-    undivided = any(map(is_slsk, job.sources)) and _covers(window)
-    many = max(1, min(SEGMENT_PARTS_MAX, int(job.rate_bytes_s * SEGMENT_S / window.part_bytes)))
-    many = window.stop - window.first if undivided else many
-    first = window.first
-    while first < window.stop:
-        if first in taken:
-            first += 1
-            continue
-        stop = first + 1
-        while stop < window.stop and stop not in taken and stop - first < many:
-            stop += 1
-        yield Segment(first, stop, window.part_bytes)
-        first = stop
-
-
-def _covers(window: v.GrantWindow) -> bool:
-    return window.first == 0 and window.stop * window.part_bytes >= window.size_bytes
-
-
-def _span(segment: Segment, size_bytes: int) -> tuple[int, int]:
-    start, _ = part_span(segment.first, size_bytes, segment.part_bytes)
-    _, stop = part_span(segment.stop - 1, size_bytes, segment.part_bytes)
-    return start, stop
-
-
-def _segment_spec(
-    spec: JobSpec, folder: str, name: str, size_bytes: int, whole_file: bool, *, private_ok: bool
-) -> JobSpec:
-    """Return the order of a segment: the job's, without what is said of the whole file."""
-    own = spec.but(
-        folder=folder,
-        name=name,
-        size_bytes=size_bytes,
-        origin=ORIGIN,
-        private_ok=private_ok,
-        existing="overwrite",
-        folder_id="",
-        user="",
-        remote_path="",
-    )
-    return own if whole_file else own.but(checksum="", pieces=PieceHashes(), term="", widen=False, require="")
-
-
-def _probed(url: str, settings: HttpSettings) -> tuple[int, bool]:
-    """Return ``(size, whether it sends from anywhere)``. Blocks; raises `SourceFault`."""
-    reader = open_reader(url, settings=settings)
-    try:
-        probed = reader.probe()
-        return probed.size_bytes, probed.offset_ok
-    finally:
-        reader.close()
-
-
-def _hashed(path: str, offset: int, length: int) -> tuple[str, str]:
-    """Return MD5 and xxh3-128 of bytes of a file, read once. Raises OSError."""
-    slow, fast = hashlib.md5(usedforsecurity=False), stream_hasher("xxh3_128")
-    for block in blocks(path, offset, length):
-        slow.update(block)
-        fast.update(memoryview(block))
-    return slow.hexdigest(), fast.hexdigest()

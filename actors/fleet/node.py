@@ -29,6 +29,7 @@ from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     EventOccurred,
     ExplainFleetJob,
+    FilesListed,
     GetFleet,
     ListFleetJobs,
     ListFleetNodes,
@@ -131,7 +132,7 @@ class NodeLoop(LoopThread[FleetInbox]):
 
     def _handle(self, message: FleetInbox) -> None:
         match message:
-            case RequestAnswered() | RequestRefused() | EventOccurred():
+            case RequestAnswered() | RequestRefused() | EventOccurred() | FilesListed():
                 self._client.heard(message)
             case SessionChanged(state=state):
                 self._schemes = ("http", "https", "slsk") if state == "online" else ("http", "https")

@@ -9,10 +9,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, TypeVar
 
 from actors.core.fleet import vocabulary as v
-from actors.fleet.bus import Bus, BusFault
+from actors.fleet.bus import Bus, BusFault, WrongRevision
 from actors.fleet.local_jobs import LocalJobs
 from actors.fleet.settings import FleetStart
 from protocol.messages import ExplainFleetJob, GetFleet, ListFleetJobs, ListFleetNodes
@@ -28,6 +29,7 @@ from protocol.model.fleet.names import (
     WITH_TTL,
     job_id,
     node_subject,
+    pieces_key,
 )
 from protocol.model.fleet.rows import (
     ENDED,
@@ -37,10 +39,12 @@ from protocol.model.fleet.rows import (
     FleetSettings,
     LeaseRow,
     NodeRow,
+    PiecesRow,
     WindowRow,
     encode_row,
 )
 from protocol.model.fleet.views import ALONE, JOINED, OUT, FleetJobView, FleetOrdered, FleetView
+from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import Bottleneck
 from protocol.model.value import Value
 
@@ -49,6 +53,8 @@ ORDER_S: Final = 5.0
 EXPLAIN_S: Final = 1.0
 REFUSALS_MAX: Final = 1000
 LINES_MAX: Final = 50
+PIECES_BYTES_MAX: Final = 600_000
+"""Digests of pieces that fit a row: of pieces of 1 MiB those of a file of 30 GB."""
 R = TypeVar("R", NodeRow, FleetJobRow)
 
 
@@ -201,6 +207,11 @@ class FleetQueries:
             lines.append(("nodes", f"no node has it: {len(nodes)} are there, {busy} of them have no free place"))
         lines += [("refused", f"{node} could not fetch it") for node in row.refused]
         lines += [("banned", f"{node} sent other bytes than the others") for node in row.banned]
+        lines += [
+            ("excluded", f"{row.sources[number]} has other bytes than the other sources")
+            for number in row.excluded
+            if number < len(row.sources)
+        ]
         bus = self._bus()
         for node in row.nodes:
             if self._one(NODES, node) is None:
@@ -228,6 +239,8 @@ class FleetQueries:
         """Store an order in the stream. Raises `BusFault`, and ValueError for one that was refused."""
         if not order.key:
             order = order.but(key=secrets.token_hex(10))
+        if order.spec is not None and order.spec.pieces.piece_file:
+            order = await _with_pieces(order, order.spec, bus)
         new = await bus.order(encode_row(order), order.key)
         if order.kind != "create":
             return FleetOrdered(id=order.job, known=not new)
@@ -241,3 +254,18 @@ class FleetQueries:
         if refused:
             raise ValueError(refused)
         return FleetOrdered(id=id, known=not new)
+
+
+async def _with_pieces(order: FleetOrder, spec: JobSpec, bus: Bus) -> FleetOrder:
+    """Give the hashes of the file's pieces to all nodes, before the order; too many for one row are left out."""
+    hashes = spec.pieces
+    try:
+        digests = await asyncio.to_thread(Path(hashes.piece_file).read_bytes)
+    except OSError as error:
+        raise ValueError(f"the piece hashes cannot be read: {error.strerror or error}") from None
+    if len(digests) > PIECES_BYTES_MAX:
+        return order.but(spec=spec.but(pieces=PieceHashes()))
+    job = job_id(order.key)
+    with suppress(WrongRevision):  # the same order came before
+        await bus.create(PARTS, pieces_key(job), encode_row(PiecesRow(job=job, digests=digests)))
+    return order.but(spec=spec.but(pieces=hashes.but(piece_file="")))

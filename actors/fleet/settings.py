@@ -6,6 +6,7 @@ from actors.runtime.process import ProcessSpec
 from protocol.messages import (
     EventOccurred,
     ExplainFleetJob,
+    FilesListed,
     GetFleet,
     ListFleetJobs,
     ListFleetNodes,
@@ -28,6 +29,7 @@ FleetInbox = (
     | RequestAnswered
     | RequestRefused
     | EventOccurred
+    | FilesListed
     | SessionChanged
     | ProcessLost
     | ProcessReady

@@ -13,7 +13,7 @@ from actors.runtime.network_interface import InterfaceGone, InterfaceGuard
 from actors.sources.reader import Probed
 from actors.sources.socket_io import PlainStream
 from protocol.model.faults import FaultKind, SourceFault
-from protocol.model.source_url import name_from_url, slsk_address
+from protocol.model.source_url import name_from_url, slsk_address, window_of
 
 _OFFSET: Final = struct.Struct("<Q")
 REFUSED_S_MAX: Final = 5.0
@@ -22,6 +22,8 @@ REFUSED_S_MAX: Final = 5.0
 
 class SlskReader:
     """`Reader` that is given its connection: `connected` says whether `open` may be called.
+
+    Of an address with a window it reads that range of the peer's file, to everything else a file of its own.
 
     One connection carries one body; `hang_up` closes it, and the next body needs another negotiation. Owned and used
     by one thread. Every failure is a `SourceFault` and leaves the reader without connection.
@@ -34,12 +36,13 @@ class SlskReader:
         except ValueError as error:
             raise SourceFault(FaultKind.UNSUPPORTED_URL, str(error)) from None
         self._name = name_from_url(url)
+        self._window = window_of(url)
         self._interface = interface
         self._guard: InterfaceGuard | None = None
         self._stream: PlainStream | None = None
         self._start = 0
         self._position = 0
-        self._size_bytes = -1
+        self._stop = self._size_bytes = -1
         self._opened_s: float | None = None
 
     @property
@@ -63,9 +66,14 @@ class SlskReader:
             self.close()
         if self._stream is None:
             raise SourceFault(FaultKind.TURN_LOST, f"{self.peer}: the connection is gone")
-        start = 0 if from_start else start
+        start = 0 if from_start else start + self._first
+        if start < self._first:
+            self.close()
+            raise SourceFault(FaultKind.RANGE_REFUSED, f"{self.peer} sends from the beginning only")
         self._start = self._position = start
-        self._size_bytes = size_bytes
+        self._stop = self._size_bytes = size_bytes
+        if self._window is not None:
+            self._stop, self._size_bytes = self._window.stop, self._window.size_bytes
         self._opened_s = time.monotonic()
         try:
             self._stream.send(_OFFSET.pack(start))
@@ -76,12 +84,12 @@ class SlskReader:
     def read_into(self, view: memoryview) -> int:
         if self._stream is None or self._opened_s is None:
             return 0
-        if self._size_bytes >= 0:
-            view = view[: self._size_bytes - self._position]
+        if self._stop >= 0:
+            view = view[: self._stop - self._position]
         if not view:
             return 0
         self._check_interface()
-        more = max(self._size_bytes - self._position - len(view), 0)
+        more = max(self._stop - self._position - len(view), 0)
         try:
             count = self._stream.fill(view, whole=True, more=more)
         except OSError as error:
@@ -115,7 +123,11 @@ class SlskReader:
 
     @property
     def position(self) -> int:
-        return self._position
+        return self._position - self._first
+
+    @property
+    def _first(self) -> int:
+        return self._window.first if self._window is not None else 0
 
     def hang_up(self) -> bool:
         """Close. True: the peer had not sent everything, and shows a failed upload.

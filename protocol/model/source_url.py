@@ -24,7 +24,7 @@ _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
 _PORTS: Final = {"http": 80, "https": 443}
 _SLSK: Final = "slsk"
-_SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)", re.IGNORECASE)
+_SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)(?:#bytes=[0-9]+-[0-9]+/[0-9]+)?", re.IGNORECASE)
 _AMBIGUOUS: Final = re.compile(r"[@:\[\]]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -69,7 +69,7 @@ def host_of(url: str) -> str:
 def name_from_url(url: str) -> str:
     """The last segment of the path, percent-decoded: a proposal for a file name, may be empty, not yet safe."""
     if is_slsk(url):
-        path = unquote(url[len(_SLSK) + 3 :].partition("/")[2], errors="replace")
+        path = unquote(url[len(_SLSK) + 3 :].partition("#")[0].partition("/")[2], errors="replace")
         return path.replace("/", "\\").rpartition("\\")[2]
     try:
         path = urlsplit(url).path
@@ -90,16 +90,21 @@ class Window(NamedTuple):
         """Number of bytes."""
         return self.stop - self.first
 
+    @property
+    def reaches_end(self) -> bool:
+        """It ends where the file ends: a user who sends it to its end has sent the file to its end."""
+        return self.stop == self.size_bytes
+
 
 def windowed(url: str, window: Window) -> str:
-    """The address of a window of an HTTP source: a fragment with the words of Content-Range."""
+    """The address of a window of a source: a fragment with the words of Content-Range."""
     return f"{url.partition('#')[0]}#bytes={window.first}-{window.stop - 1}/{window.size_bytes}"
 
 
 def window_of(url: str) -> Window | None:
     """The inverse of `windowed`; None for an address of the whole file, whatever its fragment."""
     found = _WINDOW.fullmatch(url.partition("#")[2])
-    if found is None or is_slsk(url):
+    if found is None:
         return None
     window = Window(int(found[1]), int(found[2]) + 1, int(found[3]))
     return window if window.first < window.stop <= window.size_bytes else None

@@ -59,8 +59,11 @@ class Fleet(Closing):
     def names(self) -> list[str]:
         return list(self._daemons)
 
-    def add(self, name: str, *, before: Sequence[str] = ()) -> None:
-        """Start a node, or one that was killed again: its state is where it was. `before`: words before its command."""
+    def add(self, name: str, *, before: Sequence[str] = (), more: str = "") -> None:
+        """Start a node, or one that was killed again: its state is where it was.
+
+        `before`: words before its command; `more`: of its configuration.
+        """
         folder = self._root / name
         folder.mkdir(exist_ok=True)
         settings = CONFIG.format(
@@ -69,7 +72,7 @@ class Fleet(Closing):
             node=name,
             destination=self._destination,
             endpoint=self._endpoint or "https://s3.example.org",
-            more=self._more,
+            more=self._more + more,
         )
         if not self._destination.startswith("s3://"):  # a folder
             settings = re.sub(r"(endpoint|access_key|secret_key) = .*\n", "", settings)
@@ -98,6 +101,10 @@ class Fleet(Closing):
         order = {"filename": name, "sources": sources, "fileSize": size, "nodes": nodes, **more}
         id: str = self.ask(self.names[0], "POST", f"{API}/fleet/jobs", order)["id"]
         return id
+
+    def why(self, id: str) -> list[str]:
+        """Return what is said to hold a job back."""
+        return [each["text"] for each in self.ask(self.names[0], "GET", f"{API}/fleet/jobs/{id}/why")["bindings"]]
 
     def ended(self, id: str, *, within_s: float) -> Any:
         """Return the job once it has ended."""

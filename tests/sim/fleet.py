@@ -109,7 +109,7 @@ class World(Simulation):
             order = FleetOrder(
                 key=f"key{at}",
                 spec=JobSpec(folder="", name=destination),
-                sources=(f"http://host{at}/f",),
+                sources=self._sources_of(at),
                 destination=destination,
                 spread=scenario.spread,
                 priority=self.random.randint(0, 2),
@@ -125,6 +125,10 @@ class World(Simulation):
             if at < scenario.refusers:
                 self.refusing.add((f"n{self.random.randrange(scenario.nodes)}", destination))
         self._plan_faults(serial)
+
+    def _sources_of(self, at: int) -> tuple[str, ...]:
+        mirrors = [f"http://host{at}-{number}/f" for number in range(self.scenario.mirrors)]
+        return (*mirrors, *(f"slsk://user{number}/f{at}" for number in range(self.scenario.users)))
 
     def _plan_faults(self, serial: int) -> None:
         scenario = self.scenario
@@ -312,7 +316,7 @@ class World(Simulation):
             return
         if not machine.paused:
             rate = machine.rate if machine.fetching else 0.0
-            self.give(machine, v.SourceStates(rate, 1 << 40, ("http", "https")))
+            self.give(machine, v.SourceStates(rate, 1 << 40, ("http", "https", "slsk")))
         self.after(4.0, lambda: self._states(machine, boot))
 
     def connect(self, machine: Machine, boot: int) -> None:

@@ -34,7 +34,12 @@ class Machine:
     pulls: bool = False
     disk: dict[str, dict[int, str]] = field(default_factory=dict)
     """Content of complete parts, by job: it outlives the process."""
-    windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    windows: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
+    """First and stop of what is granted, and whether it is fetched as one."""
+    sources: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Numbers of the job's sources that this node was given."""
+    senders: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    """Who sent what is on the disk."""
     running: set[str] = field(default_factory=set)
     fetching: dict[str, int] = field(default_factory=dict)
     dies_after: int = -1
@@ -60,6 +65,8 @@ class Simulation:
         self.refusing: set[tuple[str, str]] = set()
         """Machines that cannot fetch a destination."""
         self.fetched: Counter[tuple[str, int]] = Counter()
+        self.windows_of_users: Counter[tuple[str, str]] = Counter()
+        """Windows that each node asked users for, by job and node."""
         self.trace: list[str] = []
         self.tracing = False
 
@@ -94,6 +101,7 @@ class Simulation:
         job = command.job
         match command:
             case v.StartLocalJob():
+                machine.sources[job] = command.numbers
                 if job not in machine.running:
                     machine.running.add(job)
                     self._describe(machine, command)
@@ -104,16 +112,16 @@ class Simulation:
                 if not keep:
                     machine.disk.pop(job, None)
             case v.GrantWindow():
-                machine.windows[job] = (command.first, command.stop, machine.boot)
+                machine.windows[job] = (command.first, command.stop, command.as_one)
+                self.windows_of_users[job, machine.name] += command.as_one
                 if machine.fetching.get(job, command.first) not in range(command.first, command.stop):
                     machine.fetching.pop(job, None)
-                for part in range(command.first, command.stop):
-                    if part in machine.disk.get(job, {}):
-                        self._ready(machine, job, part)
+                self._complete(machine, job, range(command.first, command.stop))
                 self._fetch(machine, job)
             case v.TrimWindow(stop=stop):
-                first, _, boot = machine.windows.get(job, (0, 0, 0))
-                machine.windows[job] = (first, stop, boot)
+                first, _, as_one = machine.windows.get(job, (0, 0, False))
+                machine.windows[job] = (first, stop, as_one)
+                self._complete(machine, job, range(first, stop) if as_one else range(0))
                 if machine.fetching.get(job, -1) >= stop:
                     machine.fetching.pop(job, None)
                 self._fetch(machine, job)
@@ -122,8 +130,8 @@ class Simulation:
                 if refetch:
                     self._fetch(machine, job)
             case v.CheckPart(part=part):
-                content = self._content(machine, job, part)
-                self._answer_local(machine, 0.5, v.PartChecked(job, part, md5(content)))
+                digest = md5(self._content(machine, job, part)) + ("-head" if command.head else "")
+                self._answer_local(machine, 0.5, v.PartChecked(job, part, digest, self._senders(machine, job)))
 
     def _describe(self, machine: Machine, command: v.StartLocalJob) -> None:
         size, divisible = self.sizes[command.spec.name]
@@ -135,24 +143,48 @@ class Simulation:
     def _content(self, machine: Machine, job: str, part: int) -> str:
         destination = self.names[job]
         lies = self.scenario.liar >= 0 and machine.name == f"n{self.scenario.liar}"
-        return f"{destination}.{part}" + (".lie" if lies else "")
+        odd = self._is_odd(self._senders(machine, job)[:1])
+        return f"{destination}.{part}" + (".lie" if lies else ".odd" if odd else "")
+
+    def _is_odd(self, numbers: tuple[int, ...]) -> bool:
+        """Whether these sources have another file: the last users of each job do."""
+        total = self.scenario.users + self.scenario.mirrors
+        return bool(numbers) and numbers[0] >= total - self.scenario.odd_users
+
+    def _senders(self, machine: Machine, job: str) -> tuple[int, ...]:
+        """Sources that a node fetches from: it finds odd ones by itself while it has others."""
+        numbers = machine.sources.get(job, ())
+        return tuple(number for number in numbers if not self._is_odd((number,))) or numbers
 
     def _answer_local(self, machine: Machine, delay: float, event: v.Event) -> None:
         boot = machine.boot
         self.after(delay, partial(self.give_to, machine, boot, event))
 
     def _ready(self, machine: Machine, job: str, part: int) -> None:
-        content = machine.disk[job][part]
-        self._answer_local(machine, 0.01, v.PartReady(job, part, md5(content)))
+        digest = md5(machine.disk[job][part])
+        head, senders = f"{digest}-head", machine.senders[job, part]
+        self._answer_local(machine, 0.01, v.PartReady(job, part, digest, head, senders))
+
+    def _complete(self, machine: Machine, job: str, parts: range) -> None:
+        """Say what is here of a window; of one that is fetched as one, nothing before all of it is."""
+        first, stop, as_one = machine.windows[job]
+        have = machine.disk.get(job, {})
+        if not as_one or all(part in have or self._skips(machine, job, part) for part in range(first, stop)):
+            for part in parts:
+                if part in have:
+                    self._ready(machine, job, part)
+
+    def _skips(self, machine: Machine, job: str, part: int) -> bool:
+        board = machine.core.view.boards.get(job) if machine.core is not None else None
+        return board is not None and board.is_stored(part)
 
     def _fetch(self, machine: Machine, job: str) -> None:
         if job in machine.fetching or job not in machine.windows:
             return
         first, stop, _ = machine.windows[job]
         have = machine.disk.setdefault(job, {})
-        skip = machine.core.view.boards.get(job) if machine.core is not None else None
         for part in range(first, stop):
-            if part not in have and not (skip is not None and skip.is_stored(part)):
+            if part not in have and not self._skips(machine, job, part):
                 break
         else:
             return
@@ -167,11 +199,12 @@ class Simulation:
                 machine.backlog.append(done)
                 return
             del machine.fetching[job]
-            first, stop, _ = machine.windows.get(job, (0, 0, 0))
+            first, stop, as_one = machine.windows.get(job, (0, 0, False))
             if first <= part < stop:
                 machine.disk.setdefault(job, {})[part] = self._content(machine, job, part)
+                machine.senders[job, part] = self._senders(machine, job)
                 self.fetched[job, part] += 1
-                self._ready(machine, job, part)
+                self._complete(machine, job, range(first, stop) if as_one else range(part, part + 1))
             self._fetch(machine, job)
 
         self.after(seconds, done)

@@ -36,6 +36,12 @@ class Scenario:
     cancels: int = 0
     drains: int = 0
     indivisible: float = 0.0
+    users: int = 0
+    """Users of Soulseek that each job has as sources, divided over the nodes; 0: mirrors."""
+    odd_users: int = 0
+    """Those of them, the last ones, that have another file."""
+    mirrors: int = 1
+    """Mirrors of each job."""
     foreign: int = 0
     """Jobs whose name is taken by another object."""
 
@@ -73,3 +79,15 @@ def drawn(seed: int) -> Scenario:
         indivisible=some(0.3, 0.0, 0.3),
         foreign=some(1, 0, 0.1),
     )
+
+
+def with_users(seed: int) -> Scenario:
+    """Return a world of jobs that users of Soulseek send, some of whom have another file."""
+    random_ = random.Random(seed * 104_729 + 7)
+    world = drawn(seed)
+    world.liar, world.indivisible = -1, 0.0
+    world.users = random_.randint(1, 6)
+    world.odd_users = random_.choice((0, 0, 1, 2)) if world.users > 2 else 0
+    world.mirrors = random_.choice((0, 0, 1))
+    world.nodes, world.spread = max(world.nodes, 2), max(world.spread, 2)
+    return world

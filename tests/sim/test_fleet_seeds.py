@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.sim.fleet import World, play
-from tests.sim.fleet_scenarios import Scenario
+from tests.sim.fleet_scenarios import Scenario, with_users
 
 
 @pytest.mark.parametrize("first", range(0, 24, 6))
@@ -28,6 +28,27 @@ def test_worlds_that_once_failed_end_well(seed: int) -> None:
     A liar whose checkers had died; an own completion that was seen before the rows of all parts.
     """
     play(seed)
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_worlds_with_users_end_well(first: int) -> None:
+    for seed in range(first, first + 4):
+        play(seed, scenario=with_users(seed))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(60_000, 60_200, 20))
+def test_many_worlds_with_users_end_well(first: int) -> None:
+    for seed in range(first, first + 20):
+        play(seed, scenario=with_users(seed))
+
+
+def test_users_are_asked_by_one_node_each_for_few_windows() -> None:
+    """Each window's end is a failed upload in the list of those who sent it: two a node, as leases of one machine."""
+    for seed in range(4):
+        world = play(seed, scenario=Scenario(nodes=3, jobs=2, parts=(30, 60), spread=3, users=8, mirrors=0))
+        assert max(world.windows_of_users.values()) <= 3
+        assert len(world.windows_of_users) > 2, "one node fetched it all"
 
 
 def test_a_death_costs_at_most_a_part_a_node() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown, validator_seen
-from actors.core.dispatch.stop_cost import update_stop_budget
+from actors.core.dispatch.stop_cost import SPENT_TODAY, update_stop_budget
 from actors.core.outbox import Outbox
 from protocol.messages import (
     MirrorsNamed,
@@ -26,6 +26,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
+from protocol.model.source_url import window_of
 from protocol.model.value import Struct, replace
 
 """A transfer without a byte for this long is stalled."""
@@ -173,6 +174,9 @@ class Admission:
             abort_is_costly=True,
         )
         update_stop_budget(source, self.job)
+        source.window = window_of(message.name)
+        if source.window is not None and not source.window.reaches_end and source.budget_spent_today:
+            self._failures.ban(source, FaultKind.TOO_MANY_FILES, SPENT_TODAY)  # the job's end would be one more
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
         """Take a probe's answer. None: it was not asked for, or is known already."""

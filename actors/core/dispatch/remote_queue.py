@@ -91,8 +91,8 @@ class RemoteQueue:
             self.dequeue(source)
 
     def finished(self, path: str) -> None:
-        """Let the session share the finished file with the users of its network."""
-        if any(source.peer for source in self._sources.values()):
+        """Let the session share the finished file with the users of its network; a window of one is none."""
+        if any(source.peer and source.window is None for source in self._sources.values()):
             self._out.post(SESSION, FileFinished(path=path))
 
     # -- offers
@@ -109,6 +109,9 @@ class RemoteQueue:
         source.ticket, source.offered_s = message.ticket, now_s
         source.queue_place = max(source.queue_place, 0)
         known = size_bytes if size_bytes >= 0 else source.size_bytes
+        window = source.window
+        if window is not None:  # what is offered is the file that it is a range of
+            known = window.size_bytes
         not_said = message.size_bytes < 0 or (message.size_bytes == 0 and known > 0)
         if known >= 0 and message.size_bytes != known and not not_said:
             self.decline(source, now_s)
@@ -116,6 +119,8 @@ class RemoteQueue:
             self._failures.ban(source, FaultKind.SIZE_DIFFERS, detail)
             return None
         source.size_bytes, source.probed = known if not_said else message.size_bytes, True
+        if window is not None:
+            source.size_bytes = window.length
         return source
 
     def accept(self, source: Source) -> None:

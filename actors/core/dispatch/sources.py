@@ -18,6 +18,7 @@ from protocol.model.faults import FaultKind
 from protocol.model.filenames import base_name
 from protocol.model.job_spec import FAILURES_MAX
 from protocol.model.limits import LIMITER_QUOTA_S
+from protocol.model.source_url import Window
 from protocol.model.value import Struct, field, replace
 
 
@@ -93,6 +94,7 @@ class Source(Struct):
     trims: int = 0
     peer: str = ""
     path: str = ""
+    window: Window | None = None  # of the peer's file that is this job's file: the offer has the size of all of it
     enqueued: bool = False  # a place in its queue is requested or ours, since `enqueued_s`
     enqueued_s: float = 0.0
     queue_place: int = -1  # as reported; 0: it has us and does not say where, -1: no report yet

@@ -6,6 +6,7 @@ is chosen follows the common finish: an idle node takes about half of its share 
 then the tail of the window that would be ready last.
 """
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,15 @@ LATE_S: Final = 5.0
 """The last part of a node that has stopped or is much slower is taken when that saves this much."""
 HOLD_S: Final = 2.0
 """A whole window is not taken from a living node sooner after its last change: two could take it in turns."""
+USER_WINDOWS: Final = 2
+"""Windows of one node with users in them: the first measures, the second should be the last, as leases of users. The
+end of each is a failed upload in a user's list, unless it is the end of the file."""
+USER_PARTS_MAX: Final = 64
+"""Such a window is fetched as one, and its parts are entered several at a time."""
+MEASURED_SHARE: Final = 4
+USERS_HOLD_S: Final = 30.0
+USERS_GAIN_S: Final = 10.0
+"""What it must save to disturb users once more than that, or to take the window of a node that is slow."""
 STALLED_S: Final = 30.0
 """A living node whose window has not changed for so long, and for three times a usual part, lets others take it."""
 
@@ -49,14 +59,19 @@ class Contest:
     """Parts that are complete here and stored nowhere."""
     end: int
     """Where the window ends that is being fetched here; -1: none."""
+    as_one: bool = False
+    """What is claimed is fetched in one go: users are asked, or all sources begin at byte 0."""
 
 
 class Board:
-    """Windows of a job. `epoch` and the banned nodes decide which rows count."""
+    """Windows of a job. `epoch`, the banned nodes and the excluded sources decide which rows count."""
 
-    def __init__(self, epoch: int, banned: tuple[str, ...]) -> None:
+    def __init__(self, epoch: int, banned: tuple[str, ...], excluded: tuple[int, ...] = ()) -> None:
         self.epoch = epoch
         self.banned = banned
+        self.excluded = excluded
+        self.pieces = b""
+        """Hashes of the file's pieces, as far as there are any."""
         self.windows: dict[int, WindowRow] = {}
         self.checks: dict[tuple[int, str], CheckRow] = {}
         self.check_keys: set[str] = set()
@@ -69,11 +84,11 @@ class Board:
         """Parts that are not stored, of each window that has some."""
         self._free: list[tuple[int, int]] | None = None
 
-    def judge(self, epoch: int, banned: tuple[str, ...]) -> None:
-        """Count by another upload, or without the parts of nodes that lied."""
-        if epoch == self.epoch and banned == self.banned:
+    def judge(self, epoch: int, banned: tuple[str, ...], excluded: tuple[int, ...] = ()) -> None:
+        """Count by another upload, or without the parts of nodes and sources that lied."""
+        if (epoch, banned, excluded) == (self.epoch, self.banned, self.excluded):
             return
-        self.epoch, self.banned = epoch, banned
+        self.epoch, self.banned, self.excluded = epoch, banned, excluded
         self._firsts, self._entries, self._open = [], {}, {}
         self._free = None
         self.version += 1
@@ -118,8 +133,12 @@ class Board:
             return
         insort(self._firsts, first)
         for part in row.parts:
-            if part.node not in self.banned:
+            if self.counts(part):
                 self._entries.setdefault(part.part, {})[first] = part
+
+    def counts(self, part: PartRow) -> bool:
+        """Return whether a part is believed: neither its node nor one of its sources was found to lie."""
+        return part.node not in self.banned and not (self.excluded and {*self.excluded}.intersection(part.sources))
 
     def _count_out(self, first: int, row: WindowRow) -> None:
         at = bisect_left(self._firsts, first)
@@ -209,7 +228,11 @@ class Board:
 
         Only one that is `idle` takes from living nodes: two that still had a part would take it from each other.
         """
-        claim = self._abandoned(contest) or self._from_free(count, contest)
+        claim = self._abandoned(contest)
+        if contest.as_one:
+            claim = claim or self._as_one(count, contest) or self._much_later(contest, now)
+            return claim if idle else None
+        claim = claim or self._from_free(count, contest)
         if claim is None and idle:
             claim = self._tail(contest, now) or self._late(contest, now)
         return claim
@@ -237,6 +260,35 @@ class Board:
         left = sum(stop - first for first, stop in gaps)
         rates = sum(map(contest.rate, sorted({*contest.nodes, contest.node})))  # of floats, the order counts
         parts = max(1, min(WINDOW_PARTS_MAX, int(left * contest.rate(contest.node) / rates / 2)))
+        return self._placed(gaps, parts, contest)
+
+    def _as_one(self, count: int, contest: Contest) -> Claim | None:
+        """Return free parts for a node that asks users: few windows, the later ones as long as its share.
+
+        A further one only where others would need much longer, or are disturbed as often.
+        """
+        gaps = self.free(count)
+        others = sorted({*contest.nodes} - {contest.node})
+        if not gaps:
+            return None
+        left = sum(stop - first for first, stop in gaps)
+        if not others:
+            return self._new(gaps[0][0], gaps[0][1])
+        windows = self.windows_of(contest.node)
+        theirs = sum(map(contest.rate, others))
+        least = windows <= min(map(self.windows_of, others))
+        if windows >= USER_WINDOWS and not least and left / theirs <= USERS_GAIN_S:
+            return None
+        share = left * contest.rate(contest.node) / (contest.rate(contest.node) + theirs)
+        parts = share if windows else share / MEASURED_SHARE
+        return self._placed(gaps, max(1, min(USER_PARTS_MAX, math.ceil(parts))), contest)
+
+    def windows_of(self, node: str) -> int:
+        """Return how many windows a node has, or had."""
+        return sum(self.windows[first].node == node for first in self._firsts)
+
+    def _placed(self, gaps: list[tuple[int, int]], parts: int, contest: Contest) -> Claim:
+        """Return so many parts of what is free: behind what is fetched here, else what is here, else in the middle."""
         for first, stop in gaps:
             if first == contest.end:
                 return self._new(first, min(stop, first + parts))
@@ -276,6 +328,18 @@ class Board:
         if now - self.changed_at[first] > HOLD_S:
             return Claim(first, self.reach(first), self.windows[first])
         return Claim(of_last[1], self.reach(first), None) if take > 1 else None
+
+    def _much_later(self, contest: Contest, now: float) -> Claim | None:
+        """Return a window of another node whose users would need so much longer that ours are disturbed for it."""
+        for first in sorted(self._open):
+            row = self.windows[first]
+            silent = now - self.changed_at.get(first, now)
+            if row.node == contest.node or silent <= USERS_HOLD_S or not (missing := self.missing(first)):
+                continue
+            mine = len(missing) / contest.rate(contest.node)
+            if len(missing) / contest.rate(row.node) - silent > mine + max(mine, USERS_GAIN_S):
+                return Claim(first, self.reach(first), row)
+        return None
 
     def _late(self, contest: Contest, now: float) -> Claim | None:
         """Return a window whose holder lives, but has stopped, or would need much longer for its last part."""

@@ -5,7 +5,7 @@ here that is not in the rows, so a new leader goes on at once.
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +18,7 @@ from protocol.model.fleet.names import (
     SETTINGS,
     has_password,
     job_id,
+    pieces_key,
     rendezvous,
     scheme_of,
     source_host,
@@ -228,7 +229,7 @@ class Leader:
     def _can(self, row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> bool:
         if node.name in row.refused or node.name in row.banned or 0 <= node.free_bytes < ROOM_BYTES:
             return False
-        return bool(own_sources(row.sources, node, logged_in)) or (not row.sources and bool(row.spec.term))
+        return bool(own_sources(row, node, logged_in)) or (not row.sources and bool(row.spec.term))
 
     def _explain(self, row: FleetJobRow, living: list[NodeRow], now: float) -> None:
         """Say why a job waits; it fails when every node has tried."""
@@ -295,6 +296,8 @@ class Leader:
                 self._bus.delete(PARTS, f"{job}.{first}", now)
             for rest in sorted(board.check_keys):
                 self._bus.delete(PARTS, f"{job}.{rest}", now)
+            if board.pieces:
+                self._bus.delete(PARTS, pieces_key(job), now)
 
 
 def users_nodes(living: Iterable[NodeRow]) -> tuple[str, ...]:
@@ -302,19 +305,24 @@ def users_nodes(living: Iterable[NodeRow]) -> tuple[str, ...]:
     return tuple(sorted(node.name for node in living if "slsk" in node.schemes))
 
 
-def own_sources(sources: Sequence[str], node: NodeRow, logged_in: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the sources that a node fetches from: all mirrors it reaches, and the users that fall to it.
+def own_sources(row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> dict[int, str]:
+    """Return the sources that a node fetches from, by number: all mirrors it reaches, and the users that fall to it.
 
-    One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in.
+    One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in. Of
+    a job that some could not fetch, theirs fall to the others.
     """
-    found = []
-    for url in sources:
+    if row.refused or row.banned:
+        logged_in = tuple(each for each in logged_in if each not in row.refused and each not in row.banned)
+    found = {}
+    for number, url in enumerate(row.sources):
         scheme = scheme_of(url)
         if scheme not in node.schemes or (node.unreachable and source_host(url) in node.unreachable):
             continue
         if scheme != "slsk" or _node_of_user(source_host(url), logged_in) == node.name:
-            found.append(url)
-    return tuple(found)
+            found[number] = url
+    for number in row.excluded:
+        found.pop(number, None)
+    return found
 
 
 @lru_cache(maxsize=1 << 16)
@@ -339,10 +347,10 @@ def unfit(order: FleetOrder) -> str:
     return ""
 
 
-def without(row: FleetJobRow, node: str, reason: str) -> FleetJobRow:
-    """Return the job's row after a node has given it up."""
+def without(row: FleetJobRow, node: str, reason: str, *, refuses: bool = True) -> FleetJobRow:
+    """Return the job's row after a node has given it up; `refuses`: it cannot fetch it."""
     left = tuple(each for each in row.nodes if each != node)
-    refused = row.refused if node in row.refused else (*row.refused, node)
+    refused = row.refused if node in row.refused or not refuses else (*row.refused, node)
     state = row.state if left or row.state == SEALING or row.state in ENDED else QUEUED
     return row.but(nodes=left, refused=refused, state=state, reason=reason)
 

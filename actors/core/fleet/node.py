@@ -8,7 +8,7 @@ stores nothing and seals nothing; what it was given it fetches to the end, onto 
 from collections.abc import Callable
 from typing import Any, Final
 
-from actors.core.fleet.board import Board, Contest
+from actors.core.fleet.board import USER_WINDOWS, Board, Contest
 from actors.core.fleet.leader import Leader, own_sources, users_nodes, without
 from actors.core.fleet.owner import Owner
 from actors.core.fleet.rider import Me, Rider
@@ -45,7 +45,7 @@ from actors.core.fleet.vocabulary import (
     UploadListed,
 )
 from actors.core.max_min import max_min_shares
-from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, SETTINGS, TTL_S
+from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, SETTINGS, TTL_S, scheme_of
 from protocol.model.fleet.rows import (
     ACTIVE,
     FLEET_FORMAT,
@@ -339,23 +339,24 @@ class FleetNode:
         board = self.view.board(job)
         if rider.failure and row.state != SEALING:
             if rider.give_back(row, board, self.me, self.bus, now):
-                self.bus.write(JOBS, job, without(row, self.me.node, f"{self.me.node}: {rider.failure}"), now)
+                left = without(row, self.me.node, f"{self.me.node}: {rider.failure}", refuses=rider.refuses)
+                self.bus.write(JOBS, job, left, now)
             return
         if row.state in (PLACED, ACTIVE, SEALING):
             begins = rider.sources is None and not rider.failure
             if (tick or begins) and (row.state != PLACED or row.nodes[0] == self.me.node):
-                rider.start(row, self._sources(row, now), self.bus)
+                rider.start(row, self._sources(row, now), board.pieces, self.bus)
             if row.state == ACTIVE:
                 rider.act(row, board, self.me, lambda: self._contest(row, board, rider, now), self.bus, now)
             living = [node for node in row.nodes if self.view.alive(node, now) or node == self.me.node]
             owner.act(row, board, self.bus, now, living, rider.lost_epoch)
 
-    def _sources(self, row: FleetJobRow, now: float) -> tuple[str, ...]:
+    def _sources(self, row: FleetJobRow, now: float) -> dict[int, str]:
         mine = self.view.nodes.get(self.me.node)
         if mine is None:
-            return row.sources
+            return dict(enumerate(row.sources))
         current = mine.row.but(schemes=self._state.schemes, unreachable=self._state.unreachable)
-        return own_sources(row.sources, current, users_nodes(self.view.living(now)))
+        return own_sources(row, current, users_nodes(self.view.living(now)))
 
     def _leave(self, job: str, row: FleetJobRow | None, now: float) -> None:
         """End what this node does for a job that is over, or another node's."""
@@ -365,6 +366,8 @@ class FleetNode:
         owner = self.owners[job]
         if row is not None:  # its bytes stay until the job ends: it may come back here
             rider.give_back(row, self.view.board(job), self.me, self.bus, now)
+            if not rider.refuses:
+                rider.failure, rider.refuses = "", True
         elif job in self.view.ended:
             rider.stop(self.bus, keep=False)
             del self.riders[job], self.owners[job]
@@ -379,6 +382,10 @@ class FleetNode:
         usual = sum(known) / len(known) if known else RATE_UNKNOWN
         mine = rider.mine(board, self.me)
         own = {part for first in mine for part in board.missing(first)}
+        schemes = {scheme_of(url) for url in (rider.sources or {}).values()}
+        mirrors = row.divisible and len(schemes) > ("slsk" in schemes)
+        spent = mirrors and board.windows_of(self.me.node) >= USER_WINDOWS
+        as_one = not row.divisible or ("slsk" in schemes and not spent)
         return Contest(
             node=self.me.node,
             instance=self.me.instance,
@@ -387,6 +394,7 @@ class FleetNode:
             nodes=row.nodes,
             spare=frozenset(part for part in rider.ready if part not in own),
             end=max((board.reach(first) for first in mine), default=-1),
+            as_one=as_one,
         )
 
     def _holds(self, node: str, instance: str, now: float) -> bool:

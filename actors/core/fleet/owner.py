@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.fleet.board import Board
-from actors.core.fleet.evidence import asked, due_checks, judge
+from actors.core.fleet.evidence import asked, due_checks, is_answer, judge
 from actors.core.fleet.view import Bus
 from actors.core.fleet.vocabulary import (
     AbortUpload,
@@ -67,7 +67,7 @@ class Owner:
     look_at: float = 0.0
     """When it is looked again which parts are to be read again, while some are still fetched."""
     checking: set[int] = field(default_factory=set)
-    answers: dict[int, str] = field(default_factory=dict)
+    answers: dict[int, PartChecked] = field(default_factory=dict)
     retry_at: float = 0.0
     retry_s: float = RETRY_S_MIN
     said: str = ""
@@ -136,7 +136,7 @@ class Owner:
 
     def checked(self, event: PartChecked) -> None:
         """Take note of what this node reads for a part of another one."""
-        self.answers[event.part] = event.digest
+        self.answers[event.part] = event
 
     # --- what is done ---
 
@@ -174,7 +174,7 @@ class Owner:
         if self.size_bytes < 0:
             return
         try:
-            part_bytes = row.part_bytes or part_bytes_of(size)
+            part_bytes = row.part_bytes or part_bytes_of(size, row.spec.pieces.piece_bytes)
         except ValueError as error:
             bus.write(JOBS, self.job, row.but(state=FAILED, reason=str(error)), now)
             return
@@ -242,10 +242,18 @@ class Owner:
     def _decide(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
         """Seal when what is known of the content allows it."""
         waited_s = now - self.full_at
-        verdicts = [judge(row, board, part, node, living, waited_s) for part, node in due_checks(row, board)]
+        verdicts = [judge(row, board, check, living, waited_s) for check in due_checks(row, board, living)]
+        alone = {verdict.alone for verdict in verdicts if verdict.alone}
         liars = sorted({node for verdict in verdicts for node in verdict.liars})
-        if liars:
-            bus.out.append(Report(f"{', '.join(liars)} read other bytes than the rest", job=self.job))
+        spoilers = sorted({number for verdict in verdicts for number in verdict.spoilers})
+        if spoilers:
+            names = ", ".join(row.sources[number] for number in spoilers if number < len(row.sources))
+            bus.out.append(Report(f"other bytes than the rest came from {names}", job=self.job))
+            bus.write(JOBS, self.job, row.but(excluded=(*row.excluded, *spoilers)), now)
+        elif liars or alone:
+            why = "read other bytes than the rest" if liars else "left parts that nothing can be compared with"
+            liars = liars or sorted(alone)
+            bus.out.append(Report(f"{', '.join(liars)} {why}", job=self.job))
             kept = tuple(node for node in row.nodes if node not in liars)
             state = row.state if kept else QUEUED
             bus.write(JOBS, self.job, row.but(banned=(*row.banned, *liars), nodes=kept, state=state), now)
@@ -263,17 +271,28 @@ class Owner:
         if self.full_at < 0 and now < self.look_at:
             return
         self.look_at = now + LOOK_S
-        for part, node in due_checks(row, board):
-            if (part, self.node) in board.checks and board.checks[part, self.node].epoch == row.epoch:
+        for check in due_checks(row, board, living):
+            part, written = check.part, board.checks.get((check.part, self.node))
+            if written is not None and is_answer(written, check, row):
                 continue
-            if self.node not in asked(row, board, part, node, living, waited_s):
+            if self.node not in asked(row, board, check, living, waited_s):
                 continue
-            if part in self.answers:
-                answer = CheckRow(job=self.job, part=part, node=self.node, digest=self.answers[part], epoch=row.epoch)
-                bus.write(PARTS, check_key(self.job, part, self.node), answer, now)
-            elif part not in self.checking:
+            answer = self.answers.get(part)
+            if answer is not None and not {*answer.sources}.intersection(row.excluded):
+                read = CheckRow(
+                    job=self.job,
+                    part=part,
+                    node=self.node,
+                    digest=answer.digest,
+                    epoch=row.epoch,
+                    head=check.head,
+                    sources=answer.sources,
+                )
+                bus.write(PARTS, check_key(self.job, part, self.node), read, now)
+            elif part not in self.checking or answer is not None:
+                self.answers.pop(part, None)
                 self.checking.add(part)
-                bus.out.append(CheckPart(self.job, part, row.size_bytes, row.part_bytes))
+                bus.out.append(CheckPart(self.job, part, row.size_bytes, row.part_bytes, check.head))
 
     def _ask(
         self,

@@ -24,7 +24,7 @@ from actors.core.fleet.vocabulary import (
     StoreFault,
     TrimWindow,
 )
-from protocol.model.fleet.names import PARTS, window_key
+from protocol.model.fleet.names import PARTS, scheme_of, window_key
 from protocol.model.fleet.rows import FleetJobRow, PartRow, WindowRow
 
 PUTS_MAX: Final = 4
@@ -36,6 +36,7 @@ AHEAD_S: Final = 4.0
 many as three seconds bring, and a busy bus takes a second."""
 CHECKSUMS_MAX: Final = 3
 """Refusals of one part's checksum after which the node gives the job up: its disk or memory is bad."""
+NO_SOURCE: Final = "none of its sources is left for this node"
 LOOK_S: Final = 1.0
 """Where nothing could be claimed it is looked again when the board changes, or after this."""
 RETRY_S_MIN: Final = 1.0
@@ -56,17 +57,23 @@ class Rider:
     """Work of this node on a job. Owned by the `FleetNode`."""
 
     job: str
-    sources: tuple[str, ...] | None = None
-    """Those the local job was started with; None: it is not running."""
+    sources: dict[int, str] | None = None
+    """Those the local job was started with, by number; None: it is not running."""
+    as_one: bool = False
+    """The window that was claimed last is fetched in one go."""
+    excluded: tuple[int, ...] = ()
+    """Sources of the job that were found to lie, as this node has heeded it."""
     granted: tuple[int, int] | None = None
-    ready: dict[int, str] = field(default_factory=dict)
-    """Digests of parts that are complete here and not at the destination."""
+    ready: dict[int, PartReady] = field(default_factory=dict)
+    """Parts that are complete here and not at the destination."""
     putting: dict[int, int] = field(default_factory=dict)
     """Parts on their way, with the epoch of the upload."""
     put: dict[int, tuple[int, PartRow]] = field(default_factory=dict)
     """Parts that the destination has and no row says so, with the epoch of the upload."""
     failure: str = ""
-    """Why this node cannot fetch it."""
+    """Why this node cannot fetch it ..."""
+    refuses: bool = True
+    """... and whether it is not to be asked again."""
     lost_epoch: int = -1
     """Epoch of an upload that the destination does not know any more."""
     retry_at: float = 0.0
@@ -76,6 +83,7 @@ class Rider:
     """Parts a second, smoothed; 0: unknown."""
     last_ready_at: float = -1.0
     said: str = ""
+    _has_users: bool = False
     claiming: str = ""
     """Key of the window that was claimed last: until the bus has answered, none other is."""
     looked: tuple[int, int] = (-1, 0)
@@ -93,15 +101,16 @@ class Rider:
             pace = 1.0 / (now - self.last_ready_at)
             self.pace = pace if self.pace <= 0 else 0.7 * self.pace + 0.3 * pace
         self.last_ready_at = now
-        self.ready[event.part] = event.digest
+        self.ready[event.part] = event
 
     def part_put(self, event: PartPut, node: str) -> None:
         """Take note of a part that the destination has."""
         if self.putting.get(event.part) != event.epoch:
             return
         del self.putting[event.part]
-        digest = self.ready.pop(event.part, "")
-        self.put[event.part] = event.epoch, PartRow(part=event.part, etag=event.etag, digest=digest, node=node)
+        ready = self.ready.pop(event.part, None)
+        if ready is not None:  # else its sources were found to lie meanwhile
+            self.put[event.part] = event.epoch, _row_of(ready, event.etag, node, heads=self._has_users)
         self.retry_s = RETRY_S_MIN
         self.refusals.pop(event.part, None)
 
@@ -144,11 +153,17 @@ class Rider:
 
     # --- what is done ---
 
-    def start(self, row: FleetJobRow, sources: tuple[str, ...], bus: Bus) -> None:
-        """Have the local job run with the sources that are this node's."""
-        if self.sources != sources and not self.failure:
-            self.sources = sources
-            bus.out.append(StartLocalJob(self.job, row.spec, sources))
+    def start(self, row: FleetJobRow, sources: dict[int, str], pieces: bytes, bus: Bus) -> None:
+        """Have the local job run with the sources that are this node's, once the hashes of its pieces are here."""
+        if self.sources == sources or self.failure or bool(row.spec.pieces.piece_algorithm) > bool(pieces):
+            return
+        if not sources and row.sources:
+            if not self.granted:  # users fall to other nodes as those come and go; what they send here goes on
+                self.failure, self.refuses = NO_SOURCE, bool(row.excluded)
+            return
+        self._has_users = any(scheme_of(url) == "slsk" for url in row.sources)
+        self.sources = sources
+        bus.out.append(StartLocalJob(self.job, row.spec, tuple(sources.values()), tuple(sources), pieces))
 
     def stop(self, bus: Bus, *, keep: bool) -> None:
         """End the local job."""
@@ -159,6 +174,8 @@ class Rider:
 
     def act(self, row: FleetJobRow, board: Board, me: Me, contest: Callable[[], Contest], bus: Bus, now: float) -> None:
         """Do the next of everything that can be done."""
+        if row.excluded != self.excluded:
+            self._heed(row, bus)
         self._forget_surplus(row, board, me, bus)
         if self.failure or me.draining:
             self.give_back(row, board, me, bus, now)
@@ -169,6 +186,14 @@ class Rider:
             self._store(row, board, mine, bus, now)
             self._claim(row, board, mine, me, contest, bus, now)
         self._grant(row, board, mine, bus)
+
+    def _heed(self, row: FleetJobRow, bus: Bus) -> None:
+        """Drop what was fetched with a source that was found to lie; the rest is fetched without it."""
+        found, self.excluded = {*row.excluded} - {*self.excluded}, row.excluded
+        if self.sources is not None and found.intersection(self.sources):
+            self.stop(bus, keep=False)
+            self.ready.clear()
+            self.put.clear()
 
     def _forget_surplus(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
         """Free the disk of parts that are stored, by this node or another."""
@@ -199,7 +224,7 @@ class Rider:
             if part not in held or epoch != row.epoch:
                 # Another node has the window, or the upload is gone: if it is needed here it is sent again.
                 del self.put[part]
-                self.ready.setdefault(part, stored.digest)
+                self.ready.setdefault(part, _ready_of(self.job, stored))
 
     def _store(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus, now: float) -> None:
         if now < self.retry_at or self.lost_epoch == row.epoch or not self.ready:
@@ -235,19 +260,19 @@ class Rider:
         if waiting > READY_MAX + PUTS_MAX or left > WINDOW_PARTS_MAX / 2:
             return
         facts = contest()
-        if left > 0 and left > facts.rate(me.node) * AHEAD_S:
+        if left > 0 and (facts.as_one or self.as_one or left > facts.rate(me.node) * AHEAD_S):
             return
         claim = board.next_claim(row.part_count, facts, now, idle=left == 0)
         if claim is not None:
-            self.claiming = window_key(self.job, claim.first)
-            bus.write(PARTS, self.claiming, self._row(claim, row, me), now)
+            self.claiming, self.as_one = window_key(self.job, claim.first), facts.as_one
+            bus.write(PARTS, self.claiming, self._row(claim, row, board, me), now)
         else:
             self.looked, self.look_at = (board.version, len(self.ready)), now + LOOK_S
 
     def _open_count(self, board: Board, first: int) -> int:
         return sum(part not in self.ready and part not in self.put for part in board.missing(first))
 
-    def _row(self, claim: Claim, row: FleetJobRow, me: Me) -> WindowRow:
+    def _row(self, claim: Claim, row: FleetJobRow, board: Board, me: Me) -> WindowRow:
         kept = claim.over.parts if claim.over is not None else ()
         return WindowRow(
             job=self.job,
@@ -256,7 +281,7 @@ class Rider:
             node=me.node,
             instance=me.instance,
             epoch=row.epoch,
-            parts=tuple(part for part in kept if part.node not in row.banned),
+            parts=tuple(filter(board.counts, kept)),
         )
 
     def _grant(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus) -> None:
@@ -271,7 +296,7 @@ class Rider:
         elif before is not None and wanted[0] == before[0] and wanted[1] < before[1]:
             bus.out.append(TrimWindow(self.job, wanted[1]))
         else:
-            bus.out.append(GrantWindow(self.job, *wanted, row.size_bytes, row.part_bytes))
+            bus.out.append(GrantWindow(self.job, *wanted, row.size_bytes, row.part_bytes, self.as_one))
 
     def _wanted(self, board: Board, windows: list[int]) -> tuple[int, int] | None:
         """Return the window: the one before as long as parts in it are missing, as far as it goes without a hole."""
@@ -310,3 +335,13 @@ class Rider:
             if not any(first <= part < board.reach(first) for part in self.put):
                 bus.write(PARTS, window_key(self.job, first), window.but(node="", instance=""), now)
         return not held
+
+
+def _row_of(ready: PartReady, etag: str, node: str, *, heads: bool) -> PartRow:
+    """Return the row of a part that the destination has."""
+    head = ready.head if heads else ""
+    return PartRow(part=ready.part, etag=etag, digest=ready.digest, node=node, head=head, sources=ready.sources)
+
+
+def _ready_of(job: str, stored: PartRow) -> PartReady:
+    return PartReady(job, stored.part, stored.digest, stored.head, stored.sources)

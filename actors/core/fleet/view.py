@@ -21,6 +21,7 @@ from protocol.model.fleet.rows import (
     FleetSettings,
     LeaseRow,
     NodeRow,
+    PiecesRow,
     WindowRow,
 )
 
@@ -123,17 +124,19 @@ class View:
             self.stirred = True
         board = self.boards.get(key)
         if board is not None:
-            board.judge(row.epoch, row.banned)
+            board.judge(row.epoch, row.banned, row.excluded)
 
     def _apply_part(self, key: str, row: AnyRow | None, revision: int, now: float) -> str:
         job, _, rest = key.partition(".")
         board = self.board(job)
         if rest.startswith("check."):
             board.set_check(rest, row if isinstance(row, CheckRow) else None)
+        elif rest == "pieces":
+            board.pieces = row.digests if isinstance(row, PiecesRow) else b""
         else:
             board.set_window(int(rest), row if isinstance(row, WindowRow) else None, now)
-            if not board.windows and job not in self.jobs:
-                self.boards.pop(job, None)
+        if row is None and job not in self.jobs and not (board.windows or board.check_keys or board.pieces):
+            self.boards.pop(job, None)
         return job
 
     def board(self, job: str) -> Board:
@@ -141,7 +144,9 @@ class View:
         found = self.boards.get(job)
         if found is None:
             row = self.jobs.get(job)
-            found = self.boards[job] = Board(row.epoch, row.banned) if row is not None else Board(0, ())
+            found = self.boards[job] = Board(0, ())
+            if row is not None:
+                found.judge(row.epoch, row.banned, row.excluded)
         return found
 
     def alive(self, node: str, now: float) -> bool:

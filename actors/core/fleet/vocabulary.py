@@ -146,19 +146,22 @@ class LocalJobFailed(Struct, frozen=True):
 
 
 class PartReady(Struct, frozen=True):
-    """All bytes of a part are stored here, were read again from the disk and hashed. `digest` as in `PartRow`."""
+    """All bytes of a part are stored here, were read again from the disk and hashed. The fields are as in `PartRow`."""
 
     job: str
     part: int
     digest: str
+    head: str = ""
+    sources: tuple[int, ...] = ()
 
 
 class PartChecked(Struct, frozen=True):
-    """The answer to `CheckPart`; `digest` empty: it could not be read."""
+    """The answer to `CheckPart`; `digest` empty: it could not be read. `sources`, by number, have sent it."""
 
     job: str
     part: int
     digest: str
+    sources: tuple[int, ...] = ()
 
 
 class PartPut(Struct, frozen=True):
@@ -316,6 +319,10 @@ class StartLocalJob(Struct, frozen=True):
     job: str
     spec: JobSpec
     sources: tuple[str, ...]
+    numbers: tuple[int, ...] = ()
+    """Of these sources in the job's row."""
+    pieces: bytes = b""
+    """Digests of the pieces that `spec` speaks of."""
 
 
 class StopLocalJob(Struct, frozen=True):
@@ -337,6 +344,8 @@ class GrantWindow(Struct, frozen=True):
     stop: int
     size_bytes: int
     part_bytes: int
+    as_one: bool = False
+    """It is fetched in one go, as users send it, with the head of the part behind it, for `CheckPart`."""
 
 
 class TrimWindow(Struct, frozen=True):
@@ -355,12 +364,16 @@ class DropPart(Struct, frozen=True):
 
 
 class CheckPart(Struct, frozen=True):
-    """Read a part again, not from what is stored here but from its sources, and say its digest: `PartChecked`."""
+    """Read a part again, not from what is stored here but from its sources, and say its digest: `PartChecked`.
+
+    `head`: only its first `HEAD_BYTES`; where they were read behind a window, that is the answer.
+    """
 
     job: str
     part: int
     size_bytes: int
     part_bytes: int
+    head: bool = False
 
 
 class PutPart(Struct, frozen=True):

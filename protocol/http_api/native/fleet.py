@@ -10,7 +10,7 @@ from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import validation
 from protocol.http_api.native.documents import MetalinkReader
-from protocol.http_api.native.downloads import as_described
+from protocol.http_api.native.downloads import as_described, kept_pieces
 from protocol.http_api.native.order_schemas import UrlSource
 from protocol.http_api.native.queries import ROOT
 from protocol.http_api.openapi import TOTAL, add_route, refusals
@@ -66,7 +66,7 @@ class FleetOrderBody(RequestModel):
     )
     file_size: FileSize | None = Field(default=None, description="Exact size in bytes; null: the sources say it.")
     checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
-        default=None, description="algorithm:hex of the whole; compared where one node fetches the whole."
+        default=None, description="algorithm:hex of the whole; the finished file is compared with it."
     )
     priority: Priority = Field(default=0, description="The highest is placed first.")
     nodes: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
@@ -200,7 +200,8 @@ class FleetRoutes:
         spec = JobSpec(folder="", name=validation.file_name(name), size_bytes=size, checksum=order.checksum or "")
         if (document := validation.document_among(urls)) >= 0:
             described = await self._metalinks.stands_for(urls, document, spec.http, size_bytes=size, notes=[])
-            spec, urls = as_described(spec, described), list(described.urls)
+            pieces = await kept_pieces(self._gateway, described.pieces)
+            spec, urls = as_described(spec, described).but(pieces=pieces), list(described.urls)
             name = f"{name.rpartition('/')[0]}/{spec.name}".strip("/")
         wanted = FleetOrder(
             kind="create",

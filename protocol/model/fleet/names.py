@@ -15,6 +15,8 @@ PART_BYTES_MIN: Final = 8 << 20
 PART_BYTES_MAX: Final = 5 << 30
 PARTS_MAX: Final = 10_000
 """Limits of a multipart upload: S3 refuses part 10 001, and parts above 5 GiB."""
+HEAD_BYTES: Final = 128 << 10
+"""Beginning of a part that the node before it reads too, where users send the file: they stream on anyway."""
 _PARTS_AIM: Final = 9_000
 _PART_STEP: Final = 1 << 20
 
@@ -77,17 +79,25 @@ def window_key(job: str, first: int) -> str:
     return f"{job}.{first}"
 
 
+def pieces_key(job: str) -> str:
+    """Return the key of a job's piece hashes."""
+    return f"{job}.pieces"
+
+
 def check_key(job: str, part: int, node: str) -> str:
     """Return the key of a check."""
     return f"{job}.check.{part}.{node}"
 
 
-def part_bytes_of(size_bytes: int) -> int:
+def part_bytes_of(size_bytes: int, piece_bytes: int = 0) -> int:
     """Return the size of a file's parts: 8 MiB, or whole MiB so that there are at most about 9 000.
 
-    Raises `ValueError` for a file that no multipart upload can hold.
+    Whole pieces, where the file has pieces with hashes, so that each part can be proven by its own. Raises `ValueError`
+    for a file that no multipart upload can hold.
     """
     size = max(PART_BYTES_MIN, -(-size_bytes // (_PARTS_AIM * _PART_STEP)) * _PART_STEP)
+    if 0 < piece_bytes <= PART_BYTES_MAX:
+        size = -(-size // piece_bytes) * piece_bytes
     if size > PART_BYTES_MAX:
         raise ValueError(f"{size_bytes} bytes are more than {PARTS_MAX} parts of 5 GiB hold")
     return size

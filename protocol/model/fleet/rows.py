@@ -75,6 +75,10 @@ class PartRow(Value):
     """xxh3-128 of the part's bytes in hexadecimal: two nodes that read a part are compared by it."""
     node: str
     """The node that read and stored it."""
+    head: str = ""
+    """As `digest`, of its first `HEAD_BYTES`, where users send the file."""
+    sources: tuple[int, ...] = ()
+    """Those of the job, by number, that sent it and what was fetched together with it."""
 
 
 class WindowRow(Row, array_like=False, forbid_unknown_fields=False):
@@ -105,6 +109,17 @@ class CheckRow(Row, array_like=False, forbid_unknown_fields=False):
     node: str
     digest: str
     epoch: int
+    head: bool = False
+    """Only the beginning was read: the digest is to be that of `PartRow.head`."""
+    sources: tuple[int, ...] = ()
+
+
+class PiecesRow(Row, array_like=False, forbid_unknown_fields=False):
+    """Piece hashes of a job's file, in `PARTS` as `pieces_key`; written once, before the order."""
+
+    job: str
+    digests: bytes
+    """Raw, one after another. Algorithm and length of a piece stand in the job's `spec.pieces`."""
 
 
 class FleetJobRow(Row, array_like=False, forbid_unknown_fields=False):
@@ -133,6 +148,8 @@ class FleetJobRow(Row, array_like=False, forbid_unknown_fields=False):
     """Nodes that could not fetch it ..."""
     banned: tuple[str, ...] = ()
     """... and those whose bytes were other than those of the rest."""
+    excluded: tuple[int, ...] = ()
+    """Sources, by number, that sent other bytes than the rest: parts in which they had a share are void."""
     size_bytes: int = -1
     divisible: bool = True
     """Its sources can begin anywhere in the file."""
@@ -189,7 +206,7 @@ class FleetOrder(Row, array_like=False, forbid_unknown_fields=False):
     limit_bytes_s: int = 0
 
 
-AnyRow = NodeRow | LeaseRow | WindowRow | CheckRow | FleetJobRow | FleetSettings
+AnyRow = NodeRow | LeaseRow | WindowRow | CheckRow | PiecesRow | FleetJobRow | FleetSettings
 R = TypeVar("R", bound=Row)
 _encoder: Final = msgspec.json.Encoder()
 
@@ -214,7 +231,8 @@ def decode_row(kind: type[R], raw: bytes) -> R:
 def row_kind(bucket: str, key: str) -> type[AnyRow]:
     """Return the class of the rows that stand in this bucket under such a key."""
     if bucket == PARTS:
-        return CheckRow if key.split(".")[1] == "check" else WindowRow
+        second = key.split(".")[1]
+        return CheckRow if second == "check" else PiecesRow if second == "pieces" else WindowRow
     return _KINDS[bucket]
 
 

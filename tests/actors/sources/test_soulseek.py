@@ -46,6 +46,34 @@ def test_the_offset_is_said_first_and_the_body_ends_at_the_size_of_the_file(
     assert not reader.connected
 
 
+def test_a_window_is_read_like_a_file_and_its_end_is_a_stop_unless_the_file_ends_there() -> None:
+    for stop, stopped in ((60_000, True), (SIZE, False)):
+        reader = open_reader(f"{URL}#bytes=40000-{stop - 1}/{SIZE}")
+        assert isinstance(reader, SlskReader)
+        ours, theirs = pair()
+        reader.connect(ours.detach())
+        with theirs:
+            reader.open(1000, None, size_bytes=stop - 40_000)
+            assert struct.unpack("<Q", theirs.recv(8)) == (41_000,)
+            theirs.sendall(BODY[41_000:SIZE])
+            body = memoryview(bytearray(stop - 41_000))
+            while reader.position < stop - 40_000:
+                reader.read_into(body[reader.position - 1000 :])
+            assert body == BODY[41_000:stop]
+            assert reader.read_into(memoryview(bytearray(10))) == 0
+            assert reader.hang_up() is stopped
+
+
+def test_a_later_window_cannot_be_had_from_a_user_who_begins_at_byte_0(peer: socket.socket) -> None:
+    reader = open_reader(f"{URL}#bytes=10-19/{SIZE}")
+    assert isinstance(reader, SlskReader)
+    ours, theirs = pair()
+    reader.connect(ours.detach())
+    with theirs, pytest.raises(SourceFault) as caught:
+        reader.open(0, None, size_bytes=10, from_start=True)
+    assert caught.value.kind is FaultKind.RANGE_REFUSED
+
+
 def test_hanging_up_before_the_end_is_a_stop(reader: SlskReader, peer: socket.socket) -> None:
     reader.open(0, None, size_bytes=SIZE)
     peer.sendall(BODY[:5000])

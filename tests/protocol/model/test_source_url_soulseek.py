@@ -34,6 +34,7 @@ def test_every_peer_and_path_comes_back(peer: str, path: str) -> None:
         (r"slsk://u/music\x.mp3", ("u", r"music\x.mp3"), "x.mp3"),
         ("SLSK://u%3Ap%40ss/a/b%25.mp3", ("u:p@ss", "a/b%.mp3"), "b%.mp3"),
         ("slsk://u/%C3%A4.mp3", ("u", "ä.mp3"), "ä.mp3"),
+        ("slsk://u/a%23b.mp3#bytes=10-19/40", ("u", "a#b.mp3"), "a#b.mp3"),
     ],
 )
 def test_what_people_type(url: str, address: tuple[str, str], name: str) -> None:

@@ -25,6 +25,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import PEER_HISTORY, SESSION
 from protocol.model.faults import FaultKind
+from protocol.model.source_url import Window
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, joined, probed, wanted
 from tests.actors.core.dispatch.queued_users import board_of, of, place, refused, session, turn, user
 from tests.actors.core.dispatch.replies import finished, released, stalled, stored
@@ -97,6 +98,20 @@ def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
     assert state.sources[1].state is SourceState.BANNED
     assert "size differs" in state.sources[1].reason
     assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
+
+
+def test_of_a_window_the_user_offers_the_whole_file() -> None:
+    state = user("........")
+    state.sources[1].window = Window(1000, 1000 + state.size_bytes, 1 << 30)
+    deliver(state, Ticked())
+    posts = deliver(state, turn(state, 1, size_bytes=1 << 30))
+    assert of(posts, AcceptUpload)
+    assert "b" in drawn(state)
+    other = user("........")
+    other.sources[1].window = Window(1000, 1000 + other.size_bytes, 1 << 30)
+    deliver(other, Ticked())
+    assert of(deliver(other, turn(other, 1)), DeclineUpload)
+    assert other.sources[1].state is SourceState.BANNED
 
 
 def test_a_turn_that_comes_to_nothing_gives_its_lease_back() -> None:

@@ -26,7 +26,13 @@ def board(*rows: WindowRow) -> Board:
 
 
 def contest(
-    node: str, rates: dict[str, float], *, dead: tuple[str, ...] = (), spare: tuple[int, ...] = (), end: int = -1
+    node: str,
+    rates: dict[str, float],
+    *,
+    dead: tuple[str, ...] = (),
+    spare: tuple[int, ...] = (),
+    end: int = -1,
+    as_one: bool = False,
 ) -> Contest:
     return Contest(
         node=node,
@@ -36,7 +42,41 @@ def contest(
         nodes=tuple(rates),
         spare=frozenset(spare),
         end=end,
+        as_one=as_one,
     )
+
+
+def claimed(drawn: Board, count: int, facts: Contest, now: float = 0.0) -> tuple[int, int] | None:
+    claim = drawn.next_claim(count, facts, now, idle=True)
+    return (claim.first, claim.stop) if claim is not None else None
+
+
+def test_a_node_that_asks_users_measures_first_and_then_takes_its_share() -> None:
+    both = {"n1": 1.0, "n2": 3.0}
+    assert claimed(board(), 80, contest("n1", {"n1": 1.0}, as_one=True)) == (0, 80)  # alone: one window, one stop
+    assert claimed(board(), 80, contest("n1", both, as_one=True)) == (0, 5)
+    begun = board(window(0, 5, "n1", *range(5)), window(40, 55, "n2", *range(40, 55)))
+    first, stop = claimed(begun, 80, contest("n2", both, as_one=True, end=55)) or (0, 0)
+    assert (first, stop) == (55, 80)
+    first, stop = claimed(begun, 80, contest("n1", both, as_one=True)) or (0, 0)
+    assert stop - first == 15
+
+
+def test_a_further_window_of_users_must_save_much() -> None:
+    rows = [window(0, 5, "n1", *range(5)), window(5, 20, "n1", *range(5, 20)), window(40, 80, "n2", *range(40, 50))]
+    quick = contest("n1", {"n1": 1.0, "n2": 20.0}, as_one=True)
+    assert claimed(board(*rows), 80, quick) is None
+    slow = contest("n1", {"n1": 1.0, "n2": 0.5}, as_one=True)
+    assert claimed(board(*rows), 80, slow) is not None
+
+
+def test_the_tail_of_what_users_send_is_not_taken_but_all_of_it_where_that_saves_much() -> None:
+    rows = [window(0, 20, "n1", *range(20)), window(20, 40, "n2")]
+    even = contest("n1", {"n1": 1.0, "n2": 1.0}, as_one=True)
+    assert claimed(board(*rows), 40, even, 35.0) is None
+    slow = contest("n1", {"n1": 1.0, "n2": 0.1}, as_one=True)
+    assert claimed(board(*rows), 40, slow, 25.0) is None
+    assert claimed(board(*rows), 40, slow, 35.0) == (20, 40)
 
 
 def test_a_window_ends_where_the_next_begins() -> None:

@@ -1,0 +1,80 @@
+"""Fleets of real daemons that fetch one file from users of Soulseek: divided over the nodes, each user asked by one."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from actors.fleet.brokers import Brokers
+from protocol.model.fleet.names import rendezvous
+from tests.fleet import Fleet
+from tests.soulseek_network.network import Character, Content, Network, network
+
+MIB: Final = 1 << 20
+NODES: Final = ("n1", "n2")
+USERS: Final = {node: [f"user{at}" for at in range(20) if rendezvous(f"user{at}", NODES) == node][:2] for node in NODES}
+"""Two users that fall to each node."""
+
+
+@pytest.fixture
+def leaving() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+class Place:
+    """A broker, a folder as destination, users of Soulseek, and two nodes that are logged in."""
+
+    def __init__(self, root: Path, leaving: ExitStack, content: Content, users: dict[str, Character]) -> None:
+        self.out = root / "out"
+        self.out.mkdir()
+        brokers = leaving.enter_context(Brokers(root / "broker")).start()
+        self.box: Network = leaving.enter_context(network(users, content))
+        self.fleet = leaving.enter_context(Fleet(root, brokers.urls, str(self.out)))
+        for node in NODES:
+            self.fleet.add(node, more=self._account(node))
+        self.fleet.joined(2)
+        self.fleet.until(lambda: all("slsk" in node["schemes"] for node in self.fleet.view()["nodes"]), 60, "logged in")
+
+    def _account(self, node: str) -> str:
+        return (
+            f'[soulseek]\nusername = "{node}"\npassword = "any"\nserver = "{self.box.server_host}"\n'
+            f'port = {self.box.server_port}\nbind = "127.0.0.1"\nsharing = false\n'
+        )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_users_are_divided_over_the_nodes_and_each_is_asked_by_one(tmp_path: Path, leaving: ExitStack) -> None:
+    content = Content(64 * MIB, seed=7)
+    users = {name: Character(rate_bytes_s=4e6) for names in USERS.values() for name in names}
+    place = Place(tmp_path, leaving, content, users)
+    id = place.fleet.order("tide.flac", place.box.urls)
+    job = place.fleet.ended(id, within_s=200)
+    assert (job["state"], job["partsStored"]) == ("sealed", 8)
+    assert content.matches(place.out / "tide.flac")
+    counts = place.box.counts()
+    for node, names in USERS.items():
+        assert any(counts[name].bytes_sent for name in names), f"{node} asked none of its users"
+        for name in names:
+            assert {sent.user for sent in counts[name].transfers} <= {node}, "a user heard two logins"
+            assert counts[name].stops <= 3, counts[name]
+    assert sum(count.bytes_sent for count in counts.values()) <= 1.35 * content.size
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_user_with_another_file_is_found_where_two_nodes_meet(tmp_path: Path, leaving: ExitStack) -> None:
+    """The users of one node have the file that was named first, the only one of the other has another."""
+    content = Content(64 * MIB, seed=8)
+    honest, odd = USERS["n1"], USERS["n2"][0]
+    users = {name: Character(rate_bytes_s=6e6) for name in honest}
+    place = Place(tmp_path, leaving, content, {**users, odd: Character(rate_bytes_s=6e6, other_content=True)})
+    id = place.fleet.order("tide.flac", place.box.urls, size=content.size)
+    job = place.fleet.ended(id, within_s=250)
+    assert job["state"] == "sealed"
+    assert content.matches(place.out / "tide.flac")
+    why = place.fleet.why(id)
+    assert any(odd in line and "other bytes" in line for line in why), why
