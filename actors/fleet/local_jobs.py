@@ -189,7 +189,7 @@ class LocalJobs:
     async def _describe(self, id: str, job: LocalJob) -> None:
         """Ask the sources for the size. The first that says it is believed: the others are compared part by part.
 
-        Users take offsets; whoever does not is left out of windows by the local jobs.
+        Users take offsets; one that does not is left out of windows by the local jobs.
         """
         size, words = job.spec.size_bytes, "no source says how large the file is"
         servers = [url for url in job.sources if not is_slsk(url)]

@@ -1,5 +1,6 @@
 """Fleets of real daemons that fetch one file from users of Soulseek: divided over the nodes, each user asked by one."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 from actors.fleet.brokers import Brokers
 from protocol.model.fleet.names import rendezvous
+from protocol.model.integrity.metalink import Pieces, write_metalink
 from tests.fleet import Fleet
+from tests.http_mirrors.box import Character as MirrorCharacter
+from tests.http_mirrors.box import mirrors
 from tests.soulseek_network.network import Character, Content, Network, network
 
 MIB: Final = 1 << 20
@@ -78,3 +82,36 @@ def test_a_user_with_another_file_is_found_where_two_nodes_meet(tmp_path: Path, 
     assert content.matches(place.out / "tide.flac")
     why = place.fleet.why(id)
     assert any(odd in line and "other bytes" in line for line in why), why
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_pieces_of_a_metalink_prove_the_parts_of_every_node(tmp_path: Path, leaving: ExitStack) -> None:
+    """One of two mirrors sends a wrong byte every few megabytes: its pieces are fetched again from the other one."""
+    content = Content(48 * MIB, seed=9)
+    whole = content.whole()
+    digests = b"".join(hashlib.sha256(whole[at : at + MIB]).digest() for at in range(0, len(whole), MIB))
+    odd, honest = MirrorCharacter(rate_bytes_s=5e6, flip_every=3_000_000), MirrorCharacter(rate_bytes_s=5e6)
+    box = leaving.enter_context(mirrors({"odd": odd, "honest": honest}, content))
+    document = tmp_path / "file.meta4"
+    pieces = Pieces("sha256", MIB, digests)
+    document.write_text(write_metalink("file.bin", content.size, checksums=[], pieces=pieces, urls=box.urls))
+    plain = MirrorCharacter(content_type="text/plain")
+    server = leaving.enter_context(mirrors([plain], document, file_name="file.meta4"))
+    out = tmp_path / "out"
+    out.mkdir()
+    brokers = leaving.enter_context(Brokers(tmp_path / "broker")).start()
+    fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, str(out)))
+    for node in NODES:
+        fleet.add(node)
+    fleet.joined(2)
+    job = fleet.ended(fleet.order("file.bin", server.urls), within_s=200)
+    assert job["state"] == "sealed", job
+    assert len(job["nodes"]) == 2
+    assert content.matches(out / "file.bin")
+    left = [path.name for node in NODES for path in (tmp_path / node / "state/fleet").glob("*")]
+    fleet.until(lambda: not any(list((tmp_path / node / "state/fleet").glob("*")) for node in NODES), 30, f"{left}")
+    box.die("honest")
+    alone = fleet.ended(fleet.order("odd.bin", server.urls), within_s=200)
+    assert alone["state"] == "failed", "no source has the right bytes"
+    assert not (out / "odd.bin").exists()

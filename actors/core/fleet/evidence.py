@@ -2,7 +2,7 @@
 
 A node is judged as any source is: by what others got for the same bytes. One part in a hundred of each node, at least
 one, is read by another one; where both differ a third decides. Where users send the file only the joints of two nodes
-are compared, as those of two users are: the node before has read a little further, which disturbs nobody. What loses
+are compared, as those of two users are: the node before has read a little further, at no further stop. What loses
 are the sources that only the losing side had, then they are excluded; where there are none, the nodes themselves.
 """
 
