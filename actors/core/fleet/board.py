@@ -288,7 +288,7 @@ class Board:
         return sum(self.windows[first].node == node for first in self._firsts)
 
     def _placed(self, gaps: list[tuple[int, int]], parts: int, contest: Contest) -> Claim:
-        """Return this many parts of what is free: behind what is fetched here, else with those that are complete here."""
+        """Return this many parts of what is free: behind what is fetched here, else with what is complete."""
         for first, stop in gaps:
             if first == contest.end:
                 return self._new(first, min(stop, first + parts))
