@@ -105,6 +105,9 @@ class JobClient:
                 done, _ = self._asked.get(number, (None, []))
                 if done is not None and not done.done():
                     done.set_exception(JobRefused(kind, detail))
+                asked, _ = self._browsed.get(number, (None, ""))
+                if asked is not None and not asked.done():
+                    asked.set_result(-1)
             case EventOccurred(kind=kind, id=id, data=data):
                 if kind == JOB_PROGRESSED:
                     said = json.loads(data)

@@ -44,6 +44,8 @@ LOOK_S: Final = 5.0
 """A segment is looked after this often, should the news of its end be lost."""
 SILENT_S: Final = 60.0
 """A segment without a byte for so long cannot be fetched here."""
+USERS_ASKED_MAX: Final = 8
+"""Users whose lists are looked at for the size of a file that no order and no server says."""
 RETRY_S: Final = 1.0
 RECALL_S: Final = 2.0
 _logger = logging.getLogger(__name__)
@@ -210,9 +212,12 @@ class LocalJobs:
         finally:
             for each in asked:
                 each.cancel()
-        for url in job.sources if size < 0 else ():
-            if is_slsk(url) and size < 0:
-                size, divisible = await self._client.size_at_user(*slsk_address(url)), True
+        if size < 0:
+            users = [slsk_address(url) for url in job.sources if is_slsk(url)][:USERS_ASKED_MAX]
+            for said_by in asyncio.as_completed([self._client.size_at_user(*user) for user in users]):
+                if (size := await said_by) >= 0:
+                    divisible = True
+                    break
         if size >= 0:
             self._give(v.FileDescribed(job=id, size_bytes=size, divisible=divisible))
         else:
@@ -362,8 +367,9 @@ class LocalJobs:
         digest, sources = "", tuple[int, ...]()
         urls = job.windowed(span, users=False) or job.windowed(span, users=True)
         try:
-            if is_slsk(urls[0]):
-                await asyncio.gather(*(each.task for each in job.running() if each.task), return_exceptions=True)
+            running = [each.task for each in job.running() if each.task]
+            if running and any(map(is_slsk, urls)):  # a user sends a file once at a time
+                await asyncio.wait(running)
             name = f"{command.job}.check-{command.part}"
             own = segment_spec(job, self._folder, name, span, private_ok=self._private_ok)
             segment.pieces = own.pieces.piece_file

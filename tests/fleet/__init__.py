@@ -91,9 +91,13 @@ class Fleet(Closing):
     def job(self, id: str) -> Any:
         return next((row for row in self.jobs() if row["id"] == id), None)
 
-    def joined(self, count: int, *, within_s: float = READY_S_MAX) -> None:
+    def ready(self) -> None:
+        """Wait until all nodes answer."""
         for daemon in self._daemons.values():
             daemon.ready(READY_S_MAX)
+
+    def joined(self, count: int, *, within_s: float = READY_S_MAX) -> None:
+        self.ready()
         self.until(lambda: len(self.view()["nodes"]) == count and bool(self.view()["leader"]), within_s, "joined")
 
     def order(self, name: str, urls: list[str], *, size: int | None = None, nodes: int = 1000, **more: Any) -> str:
@@ -162,7 +166,8 @@ class Fleet(Closing):
 class Site(Closing):
     """HTTP server of one file of `size` bytes: a sparse file, sent by the kernel, so that it costs next to nothing."""
 
-    def __init__(self, size: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, size: int, *, host: str = "127.0.0.1", said: int = -1) -> None:
+        """`said`: how large it says that the file is, where that is not so."""
         self.served = 0
         self.served_to = Counter[str]()
         """Bytes by the address of who asked, counted when all that was asked for is sent."""
@@ -170,7 +175,7 @@ class Site(Closing):
         self._lock = threading.Lock()
         self._file = tempfile.TemporaryFile(prefix="shoal-site-")  # noqa: SIM115 - closed in __exit__
         self._file.truncate(size)
-        site = self
+        site, size = self, max(size, said)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
