@@ -36,6 +36,12 @@ def test_worlds_with_users_end_well(first: int) -> None:
         play(seed, scenario=with_users(seed))
 
 
+@pytest.mark.parametrize("seed", [253, 317])
+def test_worlds_with_users_that_once_failed_end_well(seed: int) -> None:
+    """Windows of one node that different users sent, who were never compared: one of them was odd."""
+    play(seed, scenario=with_users(seed))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("first", range(60_000, 60_200, 20))
 def test_many_worlds_with_users_end_well(first: int) -> None:
