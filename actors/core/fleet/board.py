@@ -27,7 +27,8 @@ USER_WINDOWS: Final = 2
 end of each is a failed upload in a user's list, unless it is the end of the file."""
 USER_PARTS_MAX: Final = 64
 """Such a window is fetched as one, and its parts are entered several at a time."""
-MEASURED_SHARE: Final = 4
+MEASURED_SHARE: Final = 10
+"""The first windows of all nodes together are a tenth of the file, as the first leases of users are."""
 USERS_HOLD_S: Final = 30.0
 USERS_GAIN_S: Final = 10.0
 """What it must save to disturb users once more than that, or to take the window of a node that is slow."""
@@ -76,6 +77,8 @@ class Board:
         self.checks: dict[tuple[int, str], CheckRow] = {}
         self.check_keys: set[str] = set()
         self.changed_at: dict[int, float] = {}
+        self.begun_at: dict[int, float] = {}
+        """When the holder of a window took it."""
         self.version = 0
         """Grows with every change."""
         self._firsts: list[int] = []
@@ -108,6 +111,8 @@ class Board:
             touched.update(part.part for part in row.parts)
             self.windows[first] = row
             self.changed_at[first] = now
+            if before is None or (before.node, before.instance) != (row.node, row.instance):
+                self.begun_at[first] = now
             self._count_in(first, row)
         self._free = None
         self.version += 1
@@ -230,7 +235,7 @@ class Board:
         """
         claim = self._abandoned(contest)
         if contest.as_one:
-            claim = claim or self._as_one(count, contest) or self._much_later(contest, now)
+            claim = claim or self._as_one(count, contest, now) or self._much_later(contest, now)
             return claim if idle else None
         claim = claim or self._from_free(count, contest)
         if claim is None and idle:
@@ -260,35 +265,6 @@ class Board:
         left = sum(stop - first for first, stop in gaps)
         rates = sum(map(contest.rate, sorted({*contest.nodes, contest.node})))  # of floats, the order counts
         parts = max(1, min(WINDOW_PARTS_MAX, int(left * contest.rate(contest.node) / rates / 2)))
-        return self._placed(gaps, parts, contest)
-
-    def _as_one(self, count: int, contest: Contest) -> Claim | None:
-        """Return free parts for a node that asks users: few windows, the later ones as long as its share.
-
-        A further one only where others would need much longer, or are disturbed as often.
-        """
-        gaps = self.free(count)
-        others = sorted({*contest.nodes} - {contest.node})
-        if not gaps:
-            return None
-        left = sum(stop - first for first, stop in gaps)
-        if not others:
-            return self._new(gaps[0][0], gaps[0][1])
-        windows = self.windows_of(contest.node)
-        theirs = sum(map(contest.rate, others))
-        least = windows <= min(map(self.windows_of, others))
-        if windows >= USER_WINDOWS and not least and left / theirs <= USERS_GAIN_S:
-            return None
-        share = left * contest.rate(contest.node) / (contest.rate(contest.node) + theirs)
-        parts = share if windows else share / MEASURED_SHARE
-        return self._placed(gaps, max(1, min(USER_PARTS_MAX, math.ceil(parts))), contest)
-
-    def windows_of(self, node: str) -> int:
-        """Return how many windows a node has, or had."""
-        return sum(self.windows[first].node == node for first in self._firsts)
-
-    def _placed(self, gaps: list[tuple[int, int]], parts: int, contest: Contest) -> Claim:
-        """Return this many parts of what is free: behind what is fetched here, else with what is complete."""
         for first, stop in gaps:
             if first == contest.end:
                 return self._new(first, min(stop, first + parts))
@@ -300,6 +276,65 @@ class Board:
             names = sorted({*contest.nodes, contest.node})
             first += (stop - first) * names.index(contest.node) // len(names)
         return self._new(first, min(stop, first + parts))
+
+    def _as_one(self, count: int, contest: Contest, now: float) -> Claim | None:
+        """Return free parts for a node that asks users: few windows, the later ones as long as its share.
+
+        A further one only where others would need much longer, or are disturbed as often.
+        """
+        gaps = self.free(count)
+        others = sorted({*contest.nodes} - {contest.node})
+        if not gaps:
+            return None
+        left = sum(stop - first for first, stop in gaps)
+        if not others:
+            return self._new(gaps[0][0], gaps[0][1])
+        windows, theirs = self.windows_of(contest.node), sum(map(contest.rate, others))
+        if not windows:
+            return self._measuring(gaps, count, contest)
+        least = windows <= min(map(self.windows_of, others))
+        if windows >= USER_WINDOWS and not least and left / theirs <= USERS_GAIN_S:
+            return None
+        pace = self._paces(contest, now)
+        mine, every = pace(contest.node), sum(map(pace, [contest.node, *others]))
+        coming = mine + sum(pace(node) for node in others if self.windows_of(node) < USER_WINDOWS)
+        # The last one takes what is left, unless the others had better ask their users once more for most of it.
+        parts = math.ceil(left * mine / (every if left / coming - left / every > USERS_GAIN_S else coming))
+        first, stop = max(gaps, key=lambda gap: (not contest.spare.isdisjoint(range(*gap)), gap[1] - gap[0]))
+        return self._new(first, min(stop, first + min(parts, USER_PARTS_MAX)))
+
+    def _measuring(self, gaps: list[tuple[int, int]], count: int, contest: Contest) -> Claim:
+        """Return the first window of a node: equal ones side by side, so that one gap is left to be shared."""
+        names = sorted({*contest.nodes, contest.node})
+        parts = max(1, min(USER_PARTS_MAX, count // (MEASURED_SHARE * len(names))))
+        first = names.index(contest.node) * parts
+        if any(start <= first and first + parts <= stop for start, stop in gaps):
+            return self._new(first, first + parts)
+        return self._new(gaps[0][0], min(gaps[0][1], gaps[0][0] + parts))
+
+    def _paces(self, contest: Contest, now: float) -> Callable[[str], float]:
+        """Return the parts a second that nodes had in their windows of this job, with all waiting.
+
+        Of one whose window is not complete it is the usual one, or as slow as it is by now.
+        """
+        spent: dict[str, float] = {}
+        parts: dict[str, int] = {}
+        open_: dict[str, float] = {}
+        for first in self._firsts:
+            node, since = self.windows[first].node, self.begun_at[first]
+            count = self.reach(first) - first
+            if first in self._open:
+                open_[node] = count / max(now - since, 0.001)
+            else:
+                spent[node] = spent.get(node, 0.0) + max(self.changed_at[first] - since, 0.001)
+                parts[node] = parts.get(node, 0) + count
+        known = {node: parts[node] / spent[node] for node in spent}
+        usual = sum(known.values()) / len(known) if known else contest.rate(contest.node)
+        return lambda node: known.get(node) or min(usual, open_.get(node, usual))
+
+    def windows_of(self, node: str) -> int:
+        """Return how many windows a node has, or had."""
+        return sum(self.windows[first].node == node for first in self._firsts)
 
     def _new(self, first: int, stop: int) -> Claim:
         return Claim(first, stop, None)

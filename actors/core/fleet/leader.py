@@ -232,13 +232,13 @@ class Leader:
         return bool(own_sources(row, node, logged_in)) or (not row.sources and bool(row.spec.term))
 
     def _explain(self, row: FleetJobRow, living: list[NodeRow], now: float) -> None:
-        """Say why a job waits; it fails when every node has tried."""
+        """Say why a job waits; it fails when every node has tried that has a source of it."""
         tried = {*row.refused, *row.banned}
-        if living and all(node.name in tried for node in living):
+        logged_in = users_nodes(living)
+        if tried and all(node.name in tried or not own_sources(row, node, logged_in) for node in living):
             reason = row.reason or "no node can fetch it"
             self._bus.write(JOBS, row.id, row.but(state=FAILED, reason=reason), now)
             return
-        logged_in = users_nodes(living)
         if not living or any(self._can(row, node, logged_in) for node in living):
             return
         reason = "waits for a node that reaches its sources and has room"
@@ -308,11 +308,8 @@ def users_nodes(living: Iterable[NodeRow]) -> tuple[str, ...]:
 def own_sources(row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> dict[int, str]:
     """Return the sources that a node fetches from, by number: all mirrors it reaches, and the users that fall to it.
 
-    One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in. Of
-    a job that some could not fetch, theirs fall to the others.
+    One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in.
     """
-    if row.refused or row.banned:
-        logged_in = tuple(each for each in logged_in if each not in row.refused and each not in row.banned)
     found = {}
     for number, url in enumerate(row.sources):
         scheme = scheme_of(url)

@@ -51,15 +51,24 @@ def claimed(drawn: Board, count: int, facts: Contest, now: float = 0.0) -> tuple
     return (claim.first, claim.stop) if claim is not None else None
 
 
+def measured(drawn: Board, first: int, stop: int, node: str, seconds: float) -> None:
+    drawn.set_window(first, window(first, stop, node), 0.0)
+    drawn.set_window(first, window(first, stop, node, *range(first, stop)), seconds)
+
+
 def test_a_node_that_asks_users_measures_first_and_then_takes_its_share() -> None:
-    both = {"n1": 1.0, "n2": 3.0}
+    both = {"n1": 1.0, "n2": 1.0}
     assert claimed(board(), 80, contest("n1", {"n1": 1.0}, as_one=True)) == (0, 80)  # alone: one window, one stop
-    assert claimed(board(), 80, contest("n1", both, as_one=True)) == (0, 5)
-    begun = board(window(0, 5, "n1", *range(5)), window(40, 55, "n2", *range(40, 55)))
-    first, stop = claimed(begun, 80, contest("n2", both, as_one=True, end=55)) or (0, 0)
-    assert (first, stop) == (55, 80)
-    first, stop = claimed(begun, 80, contest("n1", both, as_one=True)) or (0, 0)
-    assert stop - first == 15
+    assert claimed(board(), 80, contest("n1", both, as_one=True)) == (0, 4)
+    assert claimed(board(), 80, contest("n2", both, as_one=True)) == (4, 8)
+    drawn = board()
+    measured(drawn, 0, 4, "n1", 4.0)
+    measured(drawn, 4, 8, "n2", 4 / 3)
+    assert claimed(drawn, 80, contest("n2", both, as_one=True), 5.0) == (8, 62)  # three quarters of the rest
+    drawn.set_window(8, window(8, 62, "n2"), 5.0)
+    assert claimed(drawn, 80, contest("n1", both, as_one=True), 5.0) == (62, 67)  # all of it would take 13 s longer
+    drawn.set_window(8, window(8, 72, "n2"), 5.0)
+    assert claimed(drawn, 80, contest("n1", both, as_one=True), 5.0) == (72, 80)
 
 
 def test_a_further_window_of_users_must_save_much() -> None:
