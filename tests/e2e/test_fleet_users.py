@@ -64,8 +64,8 @@ def test_users_are_divided_over_the_nodes_and_each_is_asked_by_one(tmp_path: Pat
         assert any(counts[name].bytes_sent for name in names), f"{node} asked none of its users"
         for name in names:
             assert {sent.user for sent in counts[name].transfers} <= {node}, "a user heard two logins"
-            assert counts[name].stops <= 3, counts[name]
-    assert sum(count.bytes_sent for count in counts.values()) <= 1.35 * content.size
+            assert counts[name].stops <= 5, counts[name]
+    assert sum(count.bytes_sent for count in counts.values()) <= 1.6 * content.size
 
 
 @pytest.mark.long

@@ -190,10 +190,15 @@ class Rider:
     def _heed(self, row: FleetJobRow, bus: Bus) -> None:
         """Drop what was fetched with a source that was found to lie; the rest is fetched without it."""
         found, self.excluded = {*row.excluded} - {*self.excluded}, row.excluded
+        spoilt = [part for part, ready in self.ready.items() if found.intersection(ready.sources)]
         if self.sources is not None and found.intersection(self.sources):
             self.stop(bus, keep=False)
-            self.ready.clear()
-            self.put.clear()
+            spoilt = [*self.ready, *self.put]
+        for part in spoilt:  # an answer about one that is on its way is not waited for
+            self.ready.pop(part, None)
+            self.put.pop(part, None)
+            self.putting.pop(part, None)
+            bus.out.append(DropPart(self.job, part, refetch=self.sources is not None))
 
     def _forget_surplus(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
         """Free the disk of parts that are stored, by this node or another."""

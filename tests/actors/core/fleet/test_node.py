@@ -540,3 +540,22 @@ class OneNode(RuleBasedStateMachine):
 
 TestOneNode = OneNode.TestCase
 TestOneNode.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+
+
+def test_what_an_excluded_source_sent_is_dropped_and_fetched_again_without_it() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=2, sources=("http://a/f", "http://b/f"))
+    bench.give(v.PartReady(job, 0, "d0", "", (1,)))
+    bench.give(v.PartReady(job, 1, "d1", "", (0,)))
+    row = bench.row(JOBS, job)
+    bench.put(JOBS, job, row.but(excluded=(1,)))
+    bench.tick(times=2)
+    started = bench.of(v.StartLocalJob)[-1]
+    assert (started.sources, started.numbers) == (("http://a/f",), (0,))
+    bench.said.clear()
+    bench.give(v.PartPut(job, 0, 0, f"{0:032x}"))  # it was on its way: its row is not written
+    assert bench.row(PARTS, f"{job}.0").parts == ()
+    for part in range(2):
+        bench.give(v.PartReady(job, part, f"d{part}", "", (0,)))
+        bench.give(v.PartPut(job, part, 0, f"{part:032x}"))
+    assert bench.of(v.CompleteUpload)
