@@ -28,6 +28,7 @@ from protocol.messages import (
     ClaimSlots,
     ClosePartFile,
     CommitRecords,
+    ComparePieces,
     DiskFailed,
     DropChunks,
     FileSealed,
@@ -77,6 +78,7 @@ AssemblerInbox = (
     | SourcesJudged
     | CheckBoundaries
     | CheckContainer
+    | ComparePieces
     | SealFile
     | ClosePartFile
     | JobClosed
@@ -95,6 +97,7 @@ AboutPartFile = (
     | SourcesJudged
     | CheckBoundaries
     | CheckContainer
+    | ComparePieces
     | SealFile
     | ClosePartFile
     | JobClosed
@@ -205,6 +208,9 @@ class Assembler(Actor):
             case CheckBoundaries() | CheckContainer():
                 if (job := self._jobs.get(message.job)) is not None:
                     self._inspector.check(message, job.part, _file_name(job.request), job.dispatcher)
+            case ComparePieces(pieces=pieces):
+                if (job := self._jobs.get(message.job)) is not None:
+                    self._pieces.begin(message.job, job.dispatcher, job.part, pieces)
             case SealFile():
                 self._seal(message)
             case ClosePartFile():

@@ -1,6 +1,8 @@
 """Small documents fetched over HTTP: Metalinks and checksum files, bounded in bytes and in time."""
 
+import os
 import time
+import uuid
 from typing import Final
 
 from actors.sources import USER_AGENT, HttpSettings, open_reader
@@ -8,10 +10,11 @@ from protocol.messages import SourceDescribed
 from protocol.model.errors import NoDocument
 from protocol.model.faults import SourceFault
 from protocol.model.filenames import unhidden_name
-from protocol.model.integrity.metalink import BadMetalink, read_metalink
-from protocol.model.job_spec import HttpOptions
+from protocol.model.integrity.metalink import BadMetalink, Pieces, read_metalink
+from protocol.model.job_spec import HttpOptions, PieceHashes
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import name_from_url, public_url
+from storage.pieces import write_pieces
 
 DOCUMENT_S_MAX: Final = 60.0
 SILENT_S_MAX: Final = 15.0
@@ -23,11 +26,12 @@ _BLOCK_BYTES: Final = 64 << 10
 
 
 def describe(
-    url: str, file_url: str, http: HttpOptions, *, private_ok: bool, is_source: bool
+    url: str, file_url: str, http: HttpOptions, *, private_ok: bool, is_source: bool, lists: str
 ) -> tuple[SourceDescribed, str]:
     """Return what the Metalink document at `url` says of the file at `file_url`, and why no file comes from there.
 
     `is_source`: the document is what that address has, so it must describe one file; else the one of that name counts.
+    `lists`: folder for the list of its piece hashes.
     """
     shown = printable(public_url(url))
     nothing = SourceDescribed(job=0, source=0)
@@ -42,9 +46,12 @@ def describe(
         words = f"the Metalink {shown} describes {count_of(len(read.files), 'file')}: save it and give it to get"
         return nothing.but(notes=() if is_source else (words,)), words
     file = files[0]
-    notes = read.notes
-    if file.pieces is not None and is_source:
-        notes += (f"the piece hashes in {shown} are not compared here: order the document itself for that",)
+    notes, pieces = read.notes, PieceHashes()
+    if file.pieces is not None:
+        try:
+            pieces = _listed(file.pieces, lists)
+        except OSError as error:
+            notes += (f"the piece hashes in {shown} are not compared: {error.strerror}",)
     mirrors = [each for each in file.urls if len(each) <= ADDRESS_CHARS_MAX][:MIRRORS_MAX]
     said = SourceDescribed(
         job=0,
@@ -55,8 +62,16 @@ def describe(
         document=is_source,
         name=unhidden_name(file.name) if is_source else "",
         size_bytes=file.size_bytes if is_source else -1,
+        pieces=pieces,
     )
     return said, f"is a Metalink document: the {count_of(len(mirrors), 'mirror')} in it are used"
+
+
+def _listed(pieces: Pieces, folder: str) -> PieceHashes:
+    """Write the list of these hashes into the folder. Raises OSError."""
+    path = os.path.join(folder, f"{uuid.uuid4().hex}.pieces")
+    write_pieces(path, pieces.digests)
+    return PieceHashes(piece_algorithm=pieces.algorithm, piece_bytes=pieces.piece_bytes, piece_file=path)
 
 
 def fetch_document(url: str, http: HttpOptions, bytes_max: int, *, private_ok: bool = True) -> bytes:

@@ -199,9 +199,12 @@ class PeerWorker(Actor):
         url = request.url if is_source else url
 
         def read() -> None:
-            found, why = describe(url, request.url, http, private_ok=request.private_ok, is_source=is_source)
+            lists = self.bus.run_dir
+            found, why = describe(
+                url, request.url, http, private_ok=request.private_ok, is_source=is_source, lists=lists
+            )
             described = found.but(job=request.job, source=request.source)
-            if described.checksums or described.mirrors or described.notes:
+            if described.checksums or described.mirrors or described.notes or described.pieces.algorithm:
                 self.bus.post(self._dispatcher, described)
             if is_source:
                 fault = FaultKind.UNSUPPORTED_URL

@@ -5,7 +5,7 @@ and, where there is one, lease, so that a late message about an ended lease is r
 """
 
 from protocol.messages.base import Message
-from protocol.model.job_spec import TransferPolicy
+from protocol.model.job_spec import PieceHashes, TransferPolicy
 
 
 class ProbeSource(Message, tag=7):
@@ -58,6 +58,8 @@ class SourceDescribed(Message, tag=157):
     """Of the file, as the document has it; not yet made safe."""
     size_bytes: int = -1
     """Of the file, as the document has it; -1: it does not say."""
+    pieces: PieceHashes = PieceHashes()
+    """Of the document; their list lies in a folder of the program that sends this."""
 
 
 class SourceFailed(Message, tag=9):

@@ -1,7 +1,7 @@
 """Messages to and from the Assembler, the one writer of part files."""
 
 from protocol.messages.base import Message, Request
-from protocol.model.job_spec import JobSpec
+from protocol.model.job_spec import JobSpec, PieceHashes
 
 
 class OpenPartFile(Message, tag=24):
@@ -183,6 +183,16 @@ class SourcesJudged(Message, tag=172):
     job: int
     excluded: tuple[int, ...]
     readmitted: tuple[int, ...]
+
+
+class ComparePieces(Message, tag=173):
+    """Compare the pieces of an open part file with these hashes from now on, what is stored of it at once.
+
+    Dispatcher to Assembler, answered by `PieceChecked` for each, or by `PiecesUnusable`.
+    """
+
+    job: int
+    pieces: PieceHashes
 
 
 class PieceChecked(Message, tag=145):

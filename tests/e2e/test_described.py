@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from protocol.model.integrity.metalink import write_metalink
+from protocol.model.integrity.metalink import Pieces, write_metalink
 from tests.e2e.program import Shoal
 from tests.http_mirrors.box import Character, Content, mirrors
 
 CONTENT = Content(2_500_001, seed=41)
 MEDIA_TYPE = "application/metalink4+xml"
 RATE = 4e6
+PIECE = 256 << 10
 
 
 def in_base64(hexadecimal: str) -> str:
@@ -113,6 +114,26 @@ def test_a_document_that_a_server_names_is_followed(shoal: Shoal, tmp_path: Path
                 done = shoal.get(*origin.urls)
     assert (done.code, done.ended["identity"]["kind"]) == (0, "digest")
     assert all(done.given[url] for url in box.urls)
+
+
+@pytest.mark.long
+def test_piece_hashes_of_a_document_that_the_first_server_names_are_compared(shoal: Shoal, tmp_path: Path) -> None:
+    """It is read while the download runs: what was stored before is compared too."""
+    whole = CONTENT.whole()
+    digests = b"".join(hashlib.sha256(whole[at : at + PIECE]).digest() for at in range(0, CONTENT.size, PIECE))
+    place = tmp_path / "x.meta4"
+    pieces = Pieces("sha256", PIECE, digests)
+    place.write_text(write_metalink("content.bin", CONTENT.size, checksums=[], pieces=pieces, urls=[]))
+    with mirrors([Character(content_type=MEDIA_TYPE)], place, file_name="x.meta4") as server:
+        link = f'<{server.urls[0]}>; rel=describedby; type="{MEDIA_TYPE}"'
+        characters = [
+            Character(rate_bytes_s=1e6, fields=(("Link", link),)),
+            Character(rate_bytes_s=1e6, flip_every=PIECE),
+        ]
+        with mirrors(characters, CONTENT) as box:
+            done = shoal.get(*box.urls)
+    assert (done.code, done.ended["identity"]["kind"]) == (0, "pieces")
+    assert CONTENT.matches(shoal.folder / "content.bin")
 
 
 @pytest.mark.long

@@ -31,6 +31,7 @@ PLACES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "shifted": ((1, SIZE),),
     "tenth": ((6 * SIZE // 10, 7 * SIZE // 10),),
     "every8": tuple((at, at + 1) for at in range(5 * MB, SIZE, 8 * MB)),
+    "every1": tuple((at, at + 1) for at in range(MB // 2, SIZE, MB)),
 }
 
 

@@ -249,6 +249,12 @@ class CheckPlan:
         cheap = [source.id for source in able if not source.traits.abort_is_costly]
         return cheap or [source.id for source in able]
 
+    def may_repeat(self, chunk: int) -> list[int]:
+        """Sources that could answer once more where no other can, at no cost to strangers."""
+        dispute = self._identity.disputes[chunk]
+        able = (self._sources[each] for each in dispute.answers if each in self._sources and each not in dispute.asked)
+        return [each.id for each in able if not each.traits.abort_is_costly and self._may_check(each, chunk)]
+
     def urgent(
         self, source: Source, tracker: ChunkTracker, *, tied: bool, first: bool, early: bool, now_s: float
     ) -> Check | None:

@@ -11,7 +11,7 @@ from typing import Final
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.identity.checks import ANSWER_S_MAX, Check, CheckPlan, Overlaps
 from actors.core.dispatch.identity.container_requests import ContainerRequests
-from actors.core.dispatch.identity.evidence import Dispute, Identity, Resolution, Standpoint
+from actors.core.dispatch.identity.evidence import Identity, Resolution, Standpoint
 from actors.core.dispatch.identity.exclusion import Exclusion
 from actors.core.dispatch.identity.pieces import PieceChecks
 from actors.core.dispatch.identity.repair import NamedDigests, Repair
@@ -52,7 +52,7 @@ class ContentChecks:
         self.named = NamedDigests()
         self.containers = ContainerRequests(job, self.identity, report, out)
         self.plan = CheckPlan(self.identity, sources, report, chunk_size=job.spec.chunk_size)
-        self.pieces = PieceChecks(self.identity, self.plan, report, awaited=bool(job.spec.pieces.algorithm))
+        self.pieces = PieceChecks(job, self.identity, self.plan, report, out)
         self.resume = ResumeChecks()
         self.earlier = EarlierEvidence(self.identity, sources, report, failures)
         self.overlaps = Overlaps(job, self.identity, report, own=self.resume.open)
@@ -91,6 +91,7 @@ class ContentChecks:
         """Take what the part file holds, and what its records say of the sources."""
         self.resume.opened(self._report.owned(), complete=tracker.complete)
         self.earlier.opened(found)
+        self.pieces.compare()
 
     # -- checks that need a request of their own
 
@@ -197,6 +198,9 @@ class ContentChecks:
     def described(self, message: SourceDescribed, tracker: ChunkTracker | None) -> list[Source]:
         """Take the digests that a source names. Returns the sources that lose their place: they name other ones."""
         found = self.named.settle(message, self._sources, self.identity, self._job.spec.checksum, self._named_rank)
+        first_named = message.source == 0 < self._job.source_count and message.source not in self.identity.excluded
+        if message.document or first_named:  # of the others only the digest of the whole counts, as one voice
+            self.pieces.adopt(message.pieces, opened=tracker is not None)
         return self.exclusion.apply(found, tracker) if found is not None else []
 
     def to_compare(self) -> str:
@@ -288,7 +292,7 @@ class ContentChecks:
         """Decide every dispute that can be decided. Returns the sources that lost their place just now."""
         out: list[Source] = []
         for dispute in list(self.identity.disputes.values()):
-            able = self._may_answer(dispute)
+            able = self.plan.may_answer(dispute.chunk) or self.plan.may_repeat(dispute.chunk)
             resolution = self.identity.resolve(dispute, self._standpoint, may_answer=able, now_s=now_s)
             if resolution is not None:
                 out += self.exclusion.apply(resolution, tracker)
@@ -315,6 +319,12 @@ class ContentChecks:
         if self.sealing.unsettled:
             return self.sealing.unsettled, []
         suspects = self.plan.open_suspects()
+        if not suspects and self.pieces.bad and self.pieces.adopted.algorithm:
+            if not self.pieces.question():
+                self.pieces.give_up()
+                text = "the sources agree with each other and not with the document: its piece hashes are not used"
+                self._out.extend(self._report.noted(text))
+            return "", []
         if not suspects and self.pieces.bad:
             return self.exclusion.agree_on_bad_piece(tracker)
         short = self.sealing.shortfall()
@@ -408,18 +418,6 @@ class ContentChecks:
         ):
             return None
         return self.search.check(source, rows)
-
-    def _may_answer(self, dispute: Dispute) -> list[int]:
-        if outsiders := self.plan.may_answer(dispute.chunk):
-            return outsiders
-        return [
-            member
-            for member in dispute.answers
-            if member in self._sources
-            and member not in dispute.asked
-            and self._sources[member].usable
-            and not self._sources[member].traits.abort_is_costly
-        ]
 
     def _tied_to_main(self, source: Source) -> bool:
         if self._main is None or self._main in self.identity.excluded:

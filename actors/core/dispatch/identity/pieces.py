@@ -12,13 +12,20 @@ from typing import Final
 from actors.core.dispatch.identity.checks import CheckPlan
 from actors.core.dispatch.identity.evidence import Identity
 from actors.core.dispatch.progress import Reporter
+from actors.core.outbox import Outbox
+from protocol.messages import ComparePieces, StartJob
+from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.job_spec import PieceHashes
 from protocol.model.value import Struct
 
 REFETCHES_MAX: Final = 3
 """A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
 GOOD_PER_BAD_MIN: Final = 3
 """A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
+QUESTION_CHUNKS: Final = 4
+QUESTIONS_MAX: Final = 4
+"""Times that chunks of bad pieces are read again to see whether a document is wrong, and how many each time."""
 
 
 class PieceSenders:
@@ -60,14 +67,56 @@ class BadPiece(Struct, frozen=True):
 
 
 class PieceChecks:
-    """Pieces of one job. `awaited`: the file waits for the check of each. Bad ones that are stored are `bad`."""
+    """Pieces of one job. `awaited`: the file waits for the check of each. Bad ones that are stored are `bad`.
 
-    def __init__(self, identity: Identity, plan: CheckPlan, report: Reporter, *, awaited: bool) -> None:
+    `adopted`: the hashes are no part of the order but those of a document that a source named. They are not believed
+    against sources that agree with each other.
+    """
+
+    def __init__(self, job: StartJob, identity: Identity, plan: CheckPlan, report: Reporter, out: Outbox) -> None:
+        self._job = job
         self._identity = identity
         self._plan = plan
         self._report = report
+        self._out = out
         self._senders = PieceSenders()
-        self.awaited = awaited
+        self._questions = 0
+        self.adopted = PieceHashes()
+        self.awaited = bool(job.spec.pieces.algorithm)
+
+    def adopt(self, hashes: PieceHashes, *, opened: bool) -> None:
+        """Go by the hashes of a document that came after the order, unless there are some already.
+
+        `opened`: the part file is open; else they are compared once it is.
+        """
+        if hashes.algorithm and not self.awaited:
+            self.adopted, self.awaited = hashes, True
+            if opened:
+                self.compare()
+
+    def compare(self) -> None:
+        """Have the store compare the adopted hashes: it does not know them from the order."""
+        if self.adopted.algorithm and self.awaited:
+            self._out.post(ASSEMBLER, ComparePieces(job=self._job.job, pieces=self.adopted))
+
+    def question(self) -> bool:
+        """Have a bad piece read again by others, who say whether its sender is right or the document that was adopted.
+
+        False: they agree with its sender, or that was done often enough.
+        """
+        first, stop = next(iter(self.bad))
+        wanted = range(first, min(stop, first + QUESTION_CHUNKS))
+        self._questions += 1
+        if self._questions > QUESTIONS_MAX or all(self._identity.confirmed(chunk) for chunk in wanted):
+            return False
+        self._plan.suspects |= dict.fromkeys(wanted)
+        return True
+
+    def give_up(self) -> None:
+        """Compare no more pieces; what was found of them counts for nothing."""
+        self.awaited = False
+        self._identity.proven_chunks = RangeSet()
+        self._identity.doubted = RangeSet()
 
     @property
     def bad(self) -> RangeSet:
@@ -92,6 +141,7 @@ class PieceChecks:
         """The store has the file open once more: every piece is compared again."""
         self._identity.proven_chunks = RangeSet()
         self._identity.doubted = RangeSet()
+        self.compare()
 
     def found_bad(self, first: int, stop: int) -> BadPiece | None:
         """The piece that chunks ``[first, stop)`` touch has another hash. None: other sources are asked who is odd."""
@@ -102,8 +152,12 @@ class PieceChecks:
             self._plan.suspects |= dict.fromkeys(range(first, stop))
             return None
         owner = owners.pop()
-        words = f"chunks {first} to {stop - 1} have another piece hash"
-        return BadPiece(owner, self._senders.bad(owner, first), words)
+        repeats = self._senders.bad(owner, first)
+        if repeats and self.adopted.algorithm:
+            if not self._plan.suspects:
+                self.question()
+            return None
+        return BadPiece(owner, repeats, f"chunks {first} to {stop - 1} have another piece hash")
 
     def refetch(self, first: int) -> bool:
         """Return whether a bad piece is to be fetched again, which counts."""

@@ -3,6 +3,7 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.identity.pieces import REFETCHES_MAX
 from actors.core.dispatch.sources import SourceState
@@ -10,9 +11,11 @@ from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
     ClaimChanged,
+    ComparePieces,
     DropChunks,
     FileSealed,
     JobEnded,
+    JobNoted,
     LeaseFinished,
     LeaseGranted,
     LeaseRevoked,
@@ -22,6 +25,7 @@ from protocol.messages import (
     PiecesUnusable,
     SealFile,
     SealRefused,
+    SourceDescribed,
     SourceLost,
     SourceNamed,
     Ticked,
@@ -29,6 +33,7 @@ from protocol.messages import (
 from protocol.messages.addresses import Post
 from protocol.messages.base import Message
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.job_spec import PieceHashes
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -429,3 +434,57 @@ def test_when_no_source_of_the_group_is_left_another_takes_its_place_unless_the_
         assert phase_of(state) is Phase.RIDING
         assert state.sources[1].usable
         board_of(state).check()
+
+
+HASHES = PieceHashes(piece_algorithm="sha256", piece_bytes=2 * CHUNK, piece_file="/box/x.pieces")
+
+
+@pytest.mark.parametrize(("source", "document", "used"), [(0, False, True), (1, False, False), (1, True, True)])
+def test_piece_hashes_of_a_document_that_comes_later_are_compared_from_then_on(
+    source: int, document: bool, used: bool
+) -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    state.content._job = state.content._job.but(source_count=2)
+    tell(state, stored(state, "a", 0, 2))
+    posts = tell(state, SourceDescribed(job=JOB, source=source, document=document, pieces=HASHES))
+    assert [asked.pieces for asked in said(posts, ComparePieces)] == [HASHES] * used
+    assert state.content.pieces.awaited is used
+    assert not said(tell(state, SourceDescribed(job=JOB, source=source, pieces=HASHES)), ComparePieces), "once"
+    state.content.pieces.again()
+    assert len(said(state._out.take(), ComparePieces)) == used, "a store that has the file open anew is told again"
+
+
+def test_a_document_that_differs_from_all_sources_is_given_up() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    state.content.pieces.adopt(HASHES, opened=True)
+    state._out.take()
+    ends = finished(state, "a"), finished(state, "b")
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), *ends)
+    for chunk in (4, 5):
+        state.content.identity.agree(0, 1, chunk)
+    state.content.pieces.bad.add(4, 6)
+    posts = [post for at in range(1, 5) for post in tell(state, Ticked(), at_s=NOW_S + at)]
+    assert said(posts, SealFile)
+    assert not state.content.identity.excluded
+    assert state.content.sealing.claim().kind == "overlap"
+    assert any("not with the document" in note.text for note in said(posts, JobNoted))
+
+
+def test_who_repeats_a_bad_piece_of_a_document_is_compared_with_others_before_it_goes() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    state.content.pieces.adopt(HASHES, opened=True)
+    tell(state, stored(state, "b", 4, 4))
+    assert state.content.piece_bad(4, 6, board_of(state)) == []
+    assert state.content.piece_bad(6, 8, board_of(state)) == []
+    assert not state.content.identity.excluded
+    assert list(state.content.plan.suspects)
+
+
+def test_of_two_mirrors_one_that_was_asked_already_is_not_waited_for_to_answer_again() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), finished(state, "a"), finished(state, "b"))
+    for source in (0, 1):
+        state.content.plan.given(Check(source, 4), 1)
+    who: dict[str, int] = {"job": JOB, "source": 0, "lease": 1}
+    tell(state, ChunkDisputed(**who, chunk=4, other_source_hash=101, digest=b"b", stored_digest=b"a"))
+    assert list(state.content.identity.excluded) == [1], "the first named goes on, at once"
