@@ -178,18 +178,10 @@ def _pattern(pattern: str) -> Callable[[str], object]:
     return re.compile(pattern).fullmatch
 
 
-def _is_url(word: str) -> bool:
+def _is_url(word: str, *, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     try:
         parts = urlsplit(word)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in word
-    except ValueError:
-        return False
-
-
-def _is_broker(word: str) -> bool:
-    try:
-        parts = urlsplit(word)
-        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0 and " " not in word
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and " " not in word
     except ValueError:
         return False
 
@@ -267,7 +259,9 @@ _IS_PATTERN: Final = _where(
     _pattern(_HOST_PATTERN), "must be host names, like nas.example.org, *.example.org or *", lower=True
 )
 _IS_URL: Final = _where(_is_url, "must be an address that begins with http:// or https://")
-_IS_BROKER: Final = _where(_is_broker, "must be addresses that begin with nats:// or tls://")
+_IS_BROKER: Final = _where(
+    partial(_is_url, schemes=("nats", "tls")), "must be addresses that begin with nats:// or tls://"
+)
 _IS_DESTINATION: Final = _where(
     _is_destination, "must be s3://bucket, s3://bucket/folder, an absolute folder or node://NAME/folder"
 )
