@@ -88,9 +88,8 @@ class Tests:
 
         self._tree, self._words = tree, [word for word in words if not word.startswith("tests/")]
         covered = [sys.executable, "-m", "coverage", "run", f"--source={module}", *PYTEST[1:], *words]
-        subprocess.run(
-            [*covered, "-p", "tests.bench.mutants"], cwd=tree, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL
-        )
+        covered += ["-p", "tests.bench.mutants", "--timeout", "900"]  # noting lines takes several times as long
+        subprocess.run(covered, cwd=tree, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
         self._seconds: dict[str, float] = json.loads((tree / DURATIONS).read_text(encoding="utf-8"))
         self._data = coverage.CoverageData(str(tree / ".coverage"))
         self._data.read()
