@@ -1,6 +1,6 @@
 """Claim: 100 jobs of 5 sources each run side by side, nobody starves, and an idle engine is small again afterwards.
 
-    python -m tests.bench.many_jobs [--jobs N] [--sources N] [--seconds S]
+    python -m tests.bench.many_jobs [--jobs N] [--sources N] [--seconds S] [--chunk BYTES]
 
 Every source is a mirror of its own, limited to the same rate; the file is sized for so many seconds at the sum of a
 job's sources. Hub, store and fetch processes are the program's own; this process is the job manager of the jobs. At
@@ -10,6 +10,7 @@ of all processes are read; again when everything has ended and ten seconds have 
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -62,6 +63,7 @@ def main() -> int:
     options.add_argument("--sources", type=int, default=5)
     options.add_argument("--rate", type=float, default=20_000.0, help="bytes a second of each source")
     options.add_argument("--seconds", type=float, default=30.0, help="what each file is sized for")
+    options.add_argument("--chunk", type=int, default=CHUNK_BYTES, help="bytes of a chunk")
     options.add_argument("--slots", type=int, default=0, help="of each fetch process (default: the program's)")
     asked = options.parse_args()
     count = asked.jobs * asked.sources
@@ -75,23 +77,22 @@ def main() -> int:
         mirrors(characters, content) as box,
         Engine(Path(folder), sources=count, slots=asked.slots) as engine,
     ):
-        good = run(engine, box.urls, asked.jobs, asked.sources, asked.rate, asked.seconds, content)
+        good = run(engine, box.urls, asked, content)
     return 0 if good else 1
 
 
-def run(
-    engine: Engine, urls: list[str], jobs: int, sources: int, rate: float, seconds: float, content: Content
-) -> bool:
+def run(engine: Engine, urls: list[str], asked: argparse.Namespace, content: Content) -> bool:
+    jobs, sources, seconds = asked.jobs, asked.sources, asked.seconds
     before = sight(engine)
     print(before.line("before"))
     begun_s = time.monotonic()
     for job in range(1, jobs + 1):
         own = urls[(job - 1) * sources : job * sources]
-        engine.begin(job, own, chunk_size=CHUNK_BYTES, rows_s=1.0)
+        engine.begin(job, own, chunk_size=asked.chunk, rows_s=1.0)
     engine.listen(seconds / 2)
     half_s = time.monotonic() - begun_s
     half = sight(engine)
-    ideal = sources * rate * half_s
+    ideal = sources * asked.rate * half_s
     stored = [engine.stored(job) for job in range(1, jobs + 1)]
     told = sum(isinstance(each, JobProgressed) for _, each in engine.heard)
     print(half.line(f"after {half_s:.0f} s"))

@@ -232,3 +232,14 @@ def test_what_is_no_http_is_refused_at_once(serve: Serve, words: bytes) -> None:
         return True
 
     assert fault_of(serve(foreign).url()).kind is FaultKind.BAD_ANSWER
+
+
+def test_a_head_that_comes_a_few_bytes_at_a_time_is_read(serve: Serve) -> None:
+    def dribbling(request: Request, reply: Reply) -> bool:
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\nX-Odd: \r\n\r\n".encode()
+        for at in range(0, len(head), 3):
+            reply.raw(head[at : at + 3])
+        reply.raw(DATA)
+        return True
+
+    assert fetch(serve(dribbling).url()).data == DATA

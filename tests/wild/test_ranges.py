@@ -331,3 +331,30 @@ def test_the_first_of_several_parts_is_the_part(serve: Serve, whole: bool, frami
 def test_parts_whose_place_nobody_says_are_read_from_the_start(serve: Serve) -> None:
     server = serve(partial(_in_parts, cut=300_000, framing="length", extra="X-"))
     assert fetch(server.url()).data == DATA
+
+
+@PROBES
+def test_parts_in_chunks_are_parts(serve: Serve, whole: bool) -> None:
+    def chunked(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        stop = min(stop, start + CUT)
+        reply.head(
+            "206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{SIZE}", "Transfer-Encoding: chunked"
+        )
+        reply.raw(b"%x\r\n%b\r\n0\r\n\r\n" % (stop - start, DATA[start:stop]))
+        return True
+
+    got = fetch(serve(chunked).url(), whole=whole)
+    assert (got.data, got.faults) == (DATA, [])
+
+
+@PROBES
+@pytest.mark.parametrize("status", ["304 Not Modified", "416 Range Not Satisfiable", "509 Bandwidth Limit Exceeded"])
+def test_an_odd_answer_now_and_then_is_asked_past(serve: Serve, whole: bool, status: str) -> None:
+    def moody(request: Request, reply: Reply) -> bool:
+        if request.number % 3 == 0:
+            reply.head(status, *[f"Content-Range: bytes */{SIZE}"] * status.startswith("416"), "Content-Length: 0")
+            return True
+        return FILE(request, reply, cut=CUT)
+
+    assert fetch(serve(moody).url(), whole=whole).data == DATA
