@@ -30,8 +30,8 @@ from actors.fleet.segments import (
 )
 from actors.sources import HttpSettings
 from protocol.messages import CancelJob, CreateJob, DeleteJob, GetJob, ListJobs, RetryJob
-from protocol.model.faults import SourceFault
-from protocol.model.fleet.names import HEAD_BYTES, part_span
+from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.fleet.names import HEAD_BYTES, part_span, source_host
 from protocol.model.job_records import ENDED, SEALED
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobDetail, JobView, whole
@@ -46,6 +46,8 @@ SILENT_S: Final = 60.0
 """A segment without a byte for so long cannot be fetched here."""
 USERS_ASKED_MAX: Final = 8
 """Users whose lists are looked at for the size of a file that no order and no server says."""
+UNREACHABLE_S: Final = 300.0
+_NO_CONNECTION: Final = (FaultKind.NO_SUCH_HOST, FaultKind.REFUSED, FaultKind.CONNECT_TIMEOUT)
 RETRY_S: Final = 1.0
 RECALL_S: Final = 2.0
 _logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class LocalJobs:
         self._jobs: dict[str, LocalJob] = {}
         self._kept: dict[str, list[Segment]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unreachable: dict[str, float] = {}
 
     # -- commands of the core
 
@@ -170,6 +173,12 @@ class LocalJobs:
         found = local.pieces.get(part) if local is not None else None
         return found[0] if found is not None else None
 
+    def unreachable(self) -> tuple[str, ...]:
+        """Return the hosts that could not be connected to lately, the latest first."""
+        since_s = asyncio.get_running_loop().time() - UNREACHABLE_S
+        self._unreachable = {host: at for host, at in self._unreachable.items() if at > since_s}
+        return tuple(sorted(self._unreachable, key=self._unreachable.__getitem__, reverse=True))
+
     def lines(self, job: str) -> list[str]:
         """Return what this node does for a job, in words."""
         local = self._jobs.get(job)
@@ -197,7 +206,7 @@ class LocalJobs:
         servers = [url for url in job.sources if not is_slsk(url)]
         divisible = bool(job.sources) and not servers
         settings = HttpSettings(private_ok=self._private_ok, options=job.spec.http)
-        asked = [asyncio.ensure_future(asyncio.to_thread(probed, url, settings)) for url in servers]
+        asked = [asyncio.ensure_future(self._probed(url, settings)) for url in servers]
         try:
             for done in asyncio.as_completed(asked):
                 try:
@@ -222,6 +231,18 @@ class LocalJobs:
             self._give(v.FileDescribed(job=id, size_bytes=size, divisible=divisible))
         else:
             self._give(v.LocalJobFailed(job=id, detail=words[:200]))
+
+    async def _probed(self, url: str, settings: HttpSettings) -> tuple[int, bool]:
+        """Ask one server, and note whether it could be connected to. Raises `SourceFault`."""
+        host = source_host(url)
+        try:
+            said = await asyncio.to_thread(probed, url, settings)
+        except SourceFault as fault:
+            if fault.kind in _NO_CONNECTION:
+                self._unreachable[host] = asyncio.get_running_loop().time()
+            raise
+        self._unreachable.pop(host, None)
+        return said
 
     # -- segments
 

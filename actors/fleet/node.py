@@ -350,7 +350,10 @@ class NodeLoop(LoopThread[FleetInbox]):
         except OSError:
             free = 0
         rate = self._client.rate_bytes_s()
-        self._give(v.SourceStates(rate_bytes_s=rate, free_bytes=free, schemes=self._schemes))
+        states = v.SourceStates(
+            rate_bytes_s=rate, free_bytes=free, schemes=self._schemes, unreachable=self._jobs.unreachable()
+        )
+        self._give(states)
 
     async def _keep_bus(self, store_subject: str) -> None:
         """Connect, and connect again whenever the connection is lost, until the process ends."""

@@ -197,10 +197,14 @@ class Leader:
         passed: list[tuple[Busyness, NodeRow]] = []
         while free and len(chosen) < row.spread:
             entry = heapq.heappop(free)
-            if self._can(row, entry[1], logged_in):
+            if self._can(row, entry[1], logged_in) and _reaches(row, entry[1], logged_in):
                 chosen.append(entry[1])
             else:
                 passed.append(entry)
+        if not chosen:  # what could not be reached lately may be tried
+            able = [entry for entry in passed if self._can(row, entry[1], logged_in)][: row.spread]
+            chosen = [node for _, node in able]
+            passed = [entry for entry in passed if entry not in able]
         if chosen:
             self._write(row, tuple(node.name for node in chosen), now)
         else:
@@ -313,13 +317,19 @@ def own_sources(row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> 
     found = {}
     for number, url in enumerate(row.sources):
         scheme = scheme_of(url)
-        if scheme not in node.schemes or (node.unreachable and source_host(url) in node.unreachable):
+        if scheme not in node.schemes:
             continue
         if scheme != "slsk" or _node_of_user(source_host(url), logged_in) == node.name:
             found[number] = url
     for number in row.excluded:
         found.pop(number, None)
     return found
+
+
+def _reaches(row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> bool:
+    """Return whether one of the node's sources is at a host that it could reach lately, as far as is known."""
+    hosts = {*node.unreachable}
+    return not hosts or any(source_host(url) not in hosts for url in own_sources(row, node, logged_in).values())
 
 
 @lru_cache(maxsize=1 << 16)

@@ -355,7 +355,7 @@ class FleetNode:
         mine = self.view.nodes.get(self.me.node)
         if mine is None:
             return dict(enumerate(row.sources))
-        current = mine.row.but(schemes=self._state.schemes, unreachable=self._state.unreachable)
+        current = mine.row.but(schemes=self._state.schemes)
         return own_sources(row, current, users_nodes(self.view.living(now)))
 
     def _leave(self, job: str, row: FleetJobRow | None, now: float) -> None:

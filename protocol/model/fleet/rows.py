@@ -54,7 +54,7 @@ class NodeRow(Row, array_like=False, forbid_unknown_fields=False):
     schemes: tuple[str, ...] = ("http", "https")
     """Kinds of sources that it can reach; ``slsk`` while it is logged in."""
     unreachable: tuple[str, ...] = ()
-    """Hosts that it cannot reach, a few at most."""
+    """Hosts that it could not connect to lately, a few at most: jobs of theirs go to other nodes first."""
 
 
 class LeaseRow(Row, array_like=False, forbid_unknown_fields=False):

@@ -559,3 +559,15 @@ def test_what_an_excluded_source_sent_is_dropped_and_fetched_again_without_it() 
         bench.give(v.PartReady(job, part, f"d{part}", "", (0,)))
         bench.give(v.PartPut(job, part, 0, f"{part:032x}"))
     assert bench.of(v.CompleteUpload)
+
+
+def test_a_job_goes_first_to_a_node_that_could_reach_its_sources_lately() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n0", other("n0", unreachable=("a",), free_bytes=1 << 40))
+    bench.order("far")
+    assert bench.row(JOBS, job_id("far")).nodes == ("n1",)
+    bench.order("near", number=2, sources=("http://b/f",))
+    assert bench.row(JOBS, job_id("near")).nodes == ("n0",)
+    bench.put(JOBS, job_id("far"), bench.row(JOBS, job_id("far")).but(nodes=(), refused=("n1",), state="queued"))
+    bench.tick(times=8)
+    assert bench.row(JOBS, job_id("far")).nodes == ("n0",), "it is tried where nothing else is left"
