@@ -108,6 +108,17 @@ def small_users(rng: random.Random) -> Scenario:
     return Scenario(sources=sources, size_bytes=sizes * MB, priors=True)
 
 
+def limited_users(rng: random.Random) -> Scenario:
+    """Four whose limiters lend a second's quota, as Nicotine+ does: any of them may be the first to grant."""
+    rates = [8192.0 * KB, 2048.0 * KB, 800.0 * KB, 164.0 * KB]
+    rng.shuffle(rates)
+    sources = tuple(
+        replace(user_source(rng, number, rate), setup_s=rng.uniform(0.05, 0.15), shape=Shape.LIMITED)
+        for number, rate in enumerate(rates)
+    )
+    return Scenario(sources=sources, size_bytes=rng.choice((25, 48)) * MB)
+
+
 def faulty_users(rng: random.Random) -> Scenario:
     """Eight, of whom one is silent, one leaves, one refuses offsets and one sends 2 KB/s."""
     plain = users(rng, 8)
@@ -193,6 +204,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "known_users": known_users,
     "advertised_users": advertised_users,
     "small_users": small_users,
+    "limited_users": limited_users,
     "faulty_users": faulty_users,
     "demo_users": demo_users,
     "deserted": deserted,

@@ -13,12 +13,15 @@ GRID_S: Final = 0.25
 BURST_S: Final = 1.0
 BURST_SHARE: Final = 0.1
 """A bursty limiter sends a second's quota in the first tenth of it."""
+QUOTA_SHARE: Final = 0.02
+"""A quota of Nicotine+ comes as fast as the line, also where the transfer begins in the middle of its second."""
 
 
 @unique
 class Shape(Enum):
     CONSTANT = "constant"
     BURSTY = "bursty"
+    LIMITED = "limited"
     DRIFTING = "drifting"
     WALK = "walk"
 
@@ -101,6 +104,11 @@ class RateCurve:
         self._walk: list[float] = [0.0]
         self._phase_s = self._rng.random() * BURST_S
         self._period_s = 10.0 + 20.0 * self._rng.random()
+        self._begun_s = 0.0
+
+    def begin(self, now_s: float) -> None:
+        """A transfer begins: what is left of a limiter's quota is sent at once."""
+        self._begun_s = now_s
 
     def at(self, now_s: float) -> tuple[float, float]:
         """``(rate in bytes/s, time until which it holds)``."""
@@ -111,7 +119,9 @@ class RateCurve:
             case Shape.CONSTANT:
                 return base, now_s + 1.0
             case Shape.BURSTY:
-                return self._burst(now_s)
+                return self._burst(now_s, BURST_SHARE)
+            case Shape.LIMITED:
+                return self._burst(now_s, QUOTA_SHARE, self._begun_s)
             case Shape.DRIFTING:
                 return base * (1 + 0.5 * math.sin(2 * math.pi * cell * GRID_S / self._period_s)), until_s
             case Shape.WALK:
@@ -119,9 +129,9 @@ class RateCurve:
                     self._walk.append(max(-1.5, min(1.0, self._walk[-1] + self._rng.gauss(0, 0.1))))
                 return base * math.exp(self._walk[cell]), until_s
 
-    def _burst(self, now_s: float) -> tuple[float, float]:
+    def _burst(self, now_s: float, share: float, begun_s: float = -math.inf) -> tuple[float, float]:
         turn = math.floor((now_s + self._phase_s) / BURST_S + 1e-9)
-        begin_s = turn * BURST_S - self._phase_s
-        if now_s < begin_s + BURST_SHARE * BURST_S - 1e-9:
-            return self._script.rate_bytes_s / BURST_SHARE, begin_s + BURST_SHARE * BURST_S
-        return 0.0, begin_s + BURST_S
+        begin_s = max(turn * BURST_S - self._phase_s, begun_s)
+        if now_s < begin_s + share * BURST_S - 1e-9:
+            return self._script.rate_bytes_s / share, begin_s + share * BURST_S
+        return 0.0, (turn + 1) * BURST_S - self._phase_s

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.sim.__main__ import played, scenario_of
+from tests.sim.grid import single_s
 from tests.sim.scenarios import living_bytes_s
 from tests.sim.world import Outcome
 
@@ -215,6 +216,15 @@ def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds(
     outcomes = [play("small_users", seed) for seed in range(12)]
     assert {outcome.state for outcome in outcomes} == {"sealed"}
     assert max(outcome.stops_max for outcome in outcomes) == 0
+
+
+def test_a_slow_first_user_is_corrected_once_though_limiters_make_all_look_quick() -> None:
+    """Rates of the first second are several times too high, and samples of all but the slowest come at once."""
+    for seed in range(24):
+        outcome, scenario = play("limited_users", seed, checked=False), scenario_of("limited_users", seed)
+        assert outcome.state == "sealed"
+        assert outcome.seconds <= 1.05 * single_s(scenario) + 3.0, f"seed {seed}: {outcome}"
+        assert outcome.stops * len(scenario.sources) <= 2, f"seed {seed}: {outcome}"
 
 
 def test_a_quick_user_is_not_left_alone_because_its_first_seconds_were_misread() -> None:

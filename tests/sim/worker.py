@@ -193,6 +193,7 @@ class WorkerModel:
 
     def _flow(self) -> None:
         self._stepped_s = self.flowing_since_s = self.world.now_s
+        self.curve.begin(self.world.now_s)
         self._step()
 
     def _step(self) -> None:

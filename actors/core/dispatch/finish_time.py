@@ -74,7 +74,7 @@ class SourceRates(Struct, frozen=True, kw_only=True):
         if joining in self.coming and rate_bytes_s > 0:
             total -= rate_bytes_s
             left -= rate_bytes_s * self.coming[joining]
-        return now_s + (left / total if total > 0 else setup_s)
+        return now_s + (left / max(total, CRAWL_BYTES_S) if total > 0 else setup_s)
 
 
 class SourceCounts(Struct, frozen=True, kw_only=True):

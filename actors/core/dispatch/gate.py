@@ -14,6 +14,10 @@ with a long queue is not sampled: it counts like a prior, moved a little by thos
 The first to grant is no choice of ours: where it turns out slow, a single stop may correct that for less
 (`FIRST_PATIENCE_SHARE`). A newcomer of known rate takes what lets both finish together; one of unknown rate begins
 right ahead of the other, so that the better of the two goes on to the end of the file: one stop, whichever it is.
+
+Limiters of real clients lend the quota of a second: in its first seconds a transfer looks up to twice as fast as it is,
+and samples of all but the slowest come at once. So a young sender is judged by what is left without the loan, and of
+several users whose samples came at once each sends a longer one, until one is the quickest.
 """
 
 import math
@@ -27,6 +31,7 @@ from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, bound_to_end, is_open
 from actors.core.dispatch.sources import PRIOR_BYTES_S, Source
 from protocol.messages import StartJob
+from protocol.model.limits import LIMITER_QUOTA_S
 from protocol.model.units import show_time
 from protocol.model.value import Struct
 
@@ -53,9 +58,12 @@ SAMPLE_SHARE: Final = 0.01
 SAMPLE_BYTES_MAX: Final = 1 << 20
 """The samples of a crowd together are this part of the file, each of a few users is; none is longer than that. Twice
 as much says hardly more of a rate, and a slow user is measured for half a minute."""
+SAMPLE_AGAIN: Final = 4
+SAMPLES_MAX: Final = 3
+"""Where the samples of several users came at once they send another one, this many times as long."""
 SAMPLE_CHUNKS_MIN: Final = 0.75
 """The last chunk of a file may be short: then a sample has one more."""
-SAMPLES_APART_S: Final = 60.0
+SAMPLES_APART_S: Final = 10.0
 """While those that send have the file sooner, samples are taken one after another."""
 SAMPLE_QUEUE_S_MAX: Final = 5.0
 """A user that lets us wait longer for a grant is not asked for a sample: it would let us wait again."""
@@ -65,7 +73,15 @@ SAMPLED_S: Final = 2.0
 DUPLICATE_S: Final = 1.0
 """A newcomer also fetches what the slow one is reading where that saves more than this."""
 AHEAD_S: Final = 2.5
-"""An unknown user begins where the sender will be this long after the newcomer has begun."""
+AHEAD_SAMPLED_S: Final = 1.0
+AHEAD_FASTER: Final = 4.0
+"""An unknown user begins where the sender will be this long after the newcomer has begun. Sooner one whose sample came
+at once, which is quick and not known how quick; at once where that is this many times as fast as the sender."""
+LENT_S: Final = 3.0
+"""A younger transfer may owe its rate to a limiter, which lends the quota of a second in advance."""
+SURE_S: Final = 1.5
+SURE_FASTER: Final = 2.0
+"""A sender is stopped for a little gain only after this time, unless for a user this many times as fast."""
 
 
 @unique
@@ -82,7 +98,9 @@ class User(Struct, frozen=True):
     """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present.
 
     `advertised_bytes_s`: what it says of itself, a weak prior; 0: nothing. `awaited`: it will send, or its rate will
-    be known, in a moment. `sampled`: that by a sample under way.
+    be known, in a moment. `sampled`: that by a sample under way. `seems_bytes_s`: of a transfer that is too young for
+    its rate to be sure, what that looks like, with what a limiter may have lent; else 0. `guessed`: its rate is that
+    of a sample which came at once.
     """
 
     rate_bytes_s: float
@@ -91,6 +109,8 @@ class User(Struct, frozen=True):
     advertised_bytes_s: float = 0.0
     awaited: bool = False
     sampled: bool = False
+    seems_bytes_s: float = 0.0
+    guessed: bool = False
 
     def expected_bytes_s(self, guess_bytes_s: float) -> float:
         """Return its probable rate, where nothing at all is known the guess; what it says counts half."""
@@ -149,20 +169,21 @@ def worth_it(before_s: float, after_s: float, patience_s: float, share: float = 
     return gain_s >= patience_s and gain_s >= share * before_s
 
 
-def sample(outlook: Outlook, *, restart_s: float, patience_s: float, held_s: float) -> Decision:
+def sample(outlook: Outlook, *, restart_s: float, patience_s: float, held_s: float, again: bool = False) -> Decision:
     """Decide whether a user of unknown rate is measured by a sample: only if it could gain enough, were it that fast.
 
-    Of a file that is soon there one at a time: the first that is fast enough makes the others needless.
+    Of a file that is soon there one at a time: the first that is fast enough makes the others needless. `again`: it is
+    one of several whose samples came at once.
     """
     users = outlook.users.values()
     unsure = any(user.sends and not user.measured for user in users)
-    soon = outlook.alone_s < SAMPLES_APART_S
+    soon = outlook.alone_s < SAMPLES_APART_S and not again
     if unsure or (soon and any(user.sampled for user in users)):
         return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
     least_s = (
         patience_s if outlook.stops or sum(user.sends for user in users) > 1 else FIRST_PATIENCE_SHARE * patience_s
     )
-    best = max((user.rate_bytes_s for user in users if not user.sends), default=0.0)
+    best = max((user.rate_bytes_s for user in users if not (user.sends or user.guessed)), default=0.0)
     left_s = min(outlook.alone_s, outlook.left_bytes / best + restart_s) if best > 0 else outlook.alone_s
     return Decision.SAMPLE if left_s - restart_s - SETUP_S >= least_s else Decision.SHUT
 
@@ -174,10 +195,14 @@ def opens(predicted: Forecast, patience_s: float) -> bool:
     return worth_it(predicted.single_s, together_s, patience_s) and worth_it(now_s, together_s, patience_s)
 
 
-def decide(outlook: Outlook, candidate: User, *, patience_s: float, held_s: float) -> Decision:
+def decide(
+    outlook: Outlook, candidate: User, *, patience_s: float, held_s: float, sure: Outlook | None = None
+) -> Decision:
     """Decide on one candidate while the gate is not open. `held_s`: since when its upload is offered.
 
-    The first to grant is taken, unless a user known to be much faster will probably grant in a moment.
+    The first to grant is taken, unless a user known to be much faster will probably grant in a moment. `sure`: the
+    same without what limiters may have lent; the first stop of a job is judged by that, or a slow first user looks fast
+    until it is too late.
     """
     users, left_bytes = outlook.users.values(), outlook.left_bytes
     senders = [user for user in users if user.sends]
@@ -191,15 +216,23 @@ def decide(outlook: Outlook, candidate: User, *, patience_s: float, held_s: floa
     if rate > 0 and any(user.awaited and not 0 < user.rate_bytes_s <= BETTER * rate for user in users):
         return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
     guess = outlook.guess_bytes_s
-    now = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in senders)
-    before_s = outlook.alone_s if outlook.alone_s >= 0 else left_bytes / now
-    after_s = left_bytes / (now + candidate.expected_bytes_s(guess)) + SETUP_S
     first = (
         outlook.stops == 0
         and len(senders) == 1
-        and worth_it(before_s, after_s, FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
+        and worth_it(*_with_one_more(sure or outlook, candidate), FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
     )
-    return Decision.JOIN if first or worth_it(before_s, after_s, patience_s) else Decision.SHUT
+    if not (first or worth_it(*_with_one_more(outlook, candidate), patience_s)):
+        return Decision.SHUT
+    unsure = any(candidate.expected_bytes_s(guess) < SURE_FASTER * user.seems_bytes_s for user in senders)
+    return Decision.HOLD if unsure and held_s < HOLD_S_MAX else Decision.JOIN
+
+
+def _with_one_more(outlook: Outlook, candidate: User) -> tuple[float, float]:
+    """Return the seconds left as it goes now, and with one more user."""
+    guess, left_bytes = outlook.guess_bytes_s, outlook.left_bytes
+    now = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in outlook.users.values() if user.sends)
+    before_s = outlook.alone_s if outlook.alone_s >= 0 else left_bytes / now
+    return before_s, left_bytes / (now + candidate.expected_bytes_s(guess)) + SETUP_S
 
 
 class UserGate:
@@ -227,7 +260,7 @@ class UserGate:
             return Decision.JOIN
         if self.is_open:
             return Decision.SAMPLE if self._may_sample(source) and self._someone_sends() else Decision.JOIN
-        outlook = self._outlook(now_s)
+        outlook, sure = self._outlook(now_s), self._outlook(now_s, lent=False)
         if len(outlook.users) >= CROWD and opens(forecast(outlook), self.patience_s):
             self.is_open = True
             return self.decide(source, now_s)
@@ -235,19 +268,23 @@ class UserGate:
         held_s = now_s - source.offered_s if source.ticket >= 0 else 0.0
         if self._may_sample(source) and any(user.sends for user in outlook.users.values()):
             restart_s = source.traits.restart_cost_s
-            return sample(outlook, restart_s=restart_s, patience_s=self.patience_s, held_s=held_s)
+            again = source.rate_guessed
+            return sample(sure, restart_s=restart_s, patience_s=self.patience_s, held_s=held_s, again=again)
         awaited = any(user.awaited and user.rate_bytes_s <= 0 for user in outlook.users.values())
         # Few users: one of those not known yet may be faster than all the others.
         self.is_open = not awaited and opens(forecast(outlook), self.patience_s)
         if self.is_open:
             return Decision.JOIN
-        return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s)
+        return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s, sure=sure)
 
-    def sample_first(self) -> int:
-        """Return where a sample begins, which goes to the end of the file."""
+    def sample_first(self, source: Source) -> int:
+        """Return where the next sample of this source begins, which goes to the end of the file."""
+        return self._sample_first(source.leases)
+
+    def _sample_first(self, samples: int) -> int:
         count = len(self._sources)
         share = SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
-        share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX)
+        share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX) * SAMPLE_AGAIN**samples
         return int((self._size_bytes - max(share_bytes, SAMPLE_CHUNKS_MIN * self._chunk_size)) // self._chunk_size)
 
     def _may_sample(self, source: Source) -> bool:
@@ -255,15 +292,35 @@ class UserGate:
 
         One that let us wait in a long queue would put us at its end.
         """
-        if source.rate_bytes_s > 0 or source.leases or not source.traits.offset_ok or self._mode != "swarm":
+        if not source.traits.offset_ok or self._mode != "swarm":
+            return False
+        if (source.rate_bytes_s > 0 or source.leases) and not self._one_of_the_quick(source):
             return False
         if self._tracker.total == UNBOUNDED:
             return False
         quick = source.ticket < 0 or source.offered_s - source.enqueued_s <= SAMPLE_QUEUE_S_MAX
-        return quick and self.sample_first() > 0
+        return quick and self.sample_first(source) > 0
+
+    def _one_of_the_quick(self, source: Source) -> bool:
+        """Return whether a second, longer sample is to show who is quickest: that of several came at once."""
+        if not source.rate_guessed or source.rides or not 0 < source.leases < SAMPLES_MAX:
+            return False
+        longer = self._sample_first(source.leases) < self._sample_first(source.leases - 1)
+        if self.is_open or len(self._sources) >= CROWD or not longer:
+            return False
+        return any(
+            other.rate_guessed and other is not source and other.usable and other.rides == 0
+            for other in self._sources.values()
+        )
 
     def _someone_sends(self) -> bool:
         return any(not (lease.draining or lease.check) for lease in self._tracker.leases.values())
+
+    def _stops_coming(self) -> int:
+        """Return how many of the leases that are under way will end with a stop."""
+        leases = [lease for lease in self._tracker.leases.values() if not lease.draining]
+        cut = [lease for lease in leases if lease.stop < self._tracker.total]
+        return sum(self._sources[lease.source].traits.abort_is_costly for lease in cut)
 
     def place(self, mode: str, source: Source, now_s: float) -> Placement | None:
         """Place by the mode's rule; with a shut gate a user gets a whole gap, or begins right ahead of another."""
@@ -274,7 +331,8 @@ class UserGate:
             return FreeRange(*max(self._tracker.free, key=lambda gap: gap[1] - gap[0]))
         if self._tracker.free:
             return place(mode, view, source)
-        ahead = self._ahead(view, source) if source.rate_bytes_s <= 0 else self._shared_with(view, source)
+        guessed = source.rate_bytes_s <= 0 or source.rate_guessed
+        ahead = self._ahead(view, source) if guessed else self._shared_with(view, source)
         return ahead or place(mode, view, source)
 
     def _shared_with(self, view: PlacementView, source: Source) -> Tail | Duplicate | None:
@@ -282,7 +340,7 @@ class UserGate:
 
         All of it, from the chunk that is being read on, where that one chunk would take longer.
         """
-        for late in view.rates.estimates:
+        for late in (_without_loan(each, view.now_s) for each in view.rates.estimates):
             lease = late.lease
             if lease.rival is not None or not is_open(view, lease) or late.rate_bytes_s <= 0:
                 continue
@@ -299,11 +357,11 @@ class UserGate:
 
     def _ahead(self, view: PlacementView, source: Source) -> Tail | None:
         """Return the part of the last lease to finish that begins right ahead of what its source has soon."""
-        for late in view.rates.estimates:
+        for late in (_without_loan(each, view.now_s) for each in view.rates.estimates):
             lease = late.lease
             if not self._sources[lease.source].traits.abort_is_costly or late.rate_bytes_s <= 0:
                 continue
-            ahead_s = source.start_cost_s + AHEAD_S
+            ahead_s = source.start_cost_s + _ahead_s(source, late.rate_bytes_s)
             first = int((late.position_bytes + ahead_s * late.rate_bytes_s) // view.chunk_size) + 1
             first = max(first, lease.next + 1)
             if lease.rival is None and is_open(view, lease) and first < lease.stop:
@@ -328,19 +386,19 @@ class UserGate:
             return f"several users share the file: {times}"
         return f"{times}: users are disturbed for {show_time(self.patience_s)} and a quarter saved"
 
-    def _outlook(self, now_s: float) -> Outlook:
+    def _outlook(self, now_s: float, *, lent: bool = True) -> Outlook:
+        """Return the present state; not `lent`: without what limiters may have lent those that send."""
         sampled = {lease.source: lease for lease in self._tracker.leases.values() if lease.check and not lease.draining}
         view = self._views.view(now_s)
-        sending = {each.lease.source: each for each in view.rates.estimates if not each.lease.check}
+        seen = {each.lease.source: each for each in view.rates.estimates if not each.lease.check}
+        sending = {
+            number: each if lent or not self._sources[number].traits.abort_is_costly else _without_loan(each, now_s)
+            for number, each in seen.items()
+        }
         users = {
-            source.id: User(
-                source.rate_bytes_s,
-                sends=source.id in sending,
-                measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
-                advertised_bytes_s=source.advertised_bytes_s,
-                awaited=source.id not in sending and _awaited(source, sampled.get(source.id), now_s),
-                sampled=source.rate_bytes_s <= 0 and _awaited(source, sampled.get(source.id), now_s, only_sample=True),
-            )
+            source.id: _sender(source, seen[source.id], sending[source.id].rate_bytes_s, now_s)
+            if source.id in sending
+            else _waiting(source, sampled.get(source.id), now_s)
             for source in self._sources.values()
             if source.traits.abort_is_costly
             and (source.id in sending or (source.usable and not bound_to_end(view, source)))
@@ -353,17 +411,57 @@ class UserGate:
             users,
             free_bytes_s=sum(each.rate_bytes_s for number, each in sending.items() if number not in users),
             alone_s=_alone_s(list(sending.values()), left_bytes, now_s),
-            stops=sum(source.stops for source in self._sources.values()),
+            stops=sum(source.stops for source in self._sources.values()) + self._stops_coming(),
         )
 
 
-def _awaited(source: Source, sample: Lease | None, now_s: float, *, only_sample: bool = False) -> bool:
+def _ahead_s(source: Source, beside_bytes_s: float) -> float:
+    if source.rate_bytes_s <= 0:
+        return AHEAD_S
+    return AHEAD_SAMPLED_S if source.rate_bytes_s < AHEAD_FASTER * beside_bytes_s else 0.0
+
+
+def _sender(source: Source, seen: LeaseEstimate, rate_bytes_s: float, now_s: float) -> User:
+    young = now_s - seen.lease.flowing_s < SURE_S
+    return User(
+        min(source.rate_bytes_s, rate_bytes_s),
+        sends=True,
+        measured=seen.lease.rate_bytes_s > 0,
+        advertised_bytes_s=source.advertised_bytes_s,
+        seems_bytes_s=seen.rate_bytes_s if young else 0.0,
+    )
+
+
+def _waiting(source: Source, sample: Lease | None, now_s: float) -> User:
+    """Return a user that does not send, or only a sample: while a second one is to show its rate that is not known."""
+    rate = 0.0 if sample is not None and source.rate_guessed else source.rate_bytes_s
+    return User(
+        rate,
+        sends=False,
+        advertised_bytes_s=source.advertised_bytes_s,
+        awaited=_awaited(source, sample, now_s),
+        sampled=rate <= 0 and sample is not None and _awaited(source, sample, now_s),
+        guessed=source.rate_guessed,
+    )
+
+
+def _awaited(source: Source, sample: Lease | None, now_s: float) -> bool:
     """Return whether it will probably be granted, or its sample measured, in a moment."""
-    if only_sample and sample is None:
-        return False
     if sample is not None:
         return now_s - sample.granted_s < SAMPLED_S
-    return source.enqueued and now_s - source.enqueued_s < AWAITED_S
+    sampled = source.leases > 0 and source.rides == 0 and source.is_ready(now_s)  # is asked again in this step
+    return sampled or (source.enqueued and now_s - source.enqueued_s < AWAITED_S)
+
+
+def _without_loan(estimate: LeaseEstimate, now_s: float) -> LeaseEstimate:
+    """Return the estimate of a transfer at the rate that is left where a limiter has lent it a quota."""
+    lease = estimate.lease
+    age_s = now_s - lease.flowing_s
+    if not lease.flowing_s or age_s >= LENT_S or lease.prior_rate_bytes_s > 0:
+        return estimate
+    rate = min(estimate.rate_bytes_s, lease.received_bytes / (age_s + LIMITER_QUOTA_S))
+    finish_s = now_s + estimate.left_bytes / max(rate, 1.0)
+    return LeaseEstimate(lease, rate, estimate.position_bytes, estimate.left_bytes, finish_s)
 
 
 def _alone_s(sending: list[LeaseEstimate], left_bytes: float, now_s: float) -> float:

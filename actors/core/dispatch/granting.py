@@ -129,7 +129,7 @@ class Grants:
         if source.peer and source.ticket < 0:
             self._remote_queue.enqueue(source, now_s)
         elif passed is Decision.SAMPLE:
-            lease = self._tracker.grant_sample(source.id, self.gate.sample_first(), now_s=now_s)
+            lease = self._tracker.grant_sample(source.id, self.gate.sample_first(source), now_s=now_s)
             self._hand_over(source, lease, now_s)
 
     def _share_out(self, now_s: float) -> None:
@@ -215,7 +215,7 @@ class Grants:
     def _hand_over(self, source: Source, lease: Lease, now_s: float) -> None:
         """The source's worker is to read this lease."""
         self._views.changed()
-        lease.prior_rate_bytes_s = source.rate_bytes_s
+        lease.prior_rate_bytes_s = 0.0 if source.rate_guessed else source.rate_bytes_s
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self._job.spec.chunk_size
         if source.peer:
             self._remote_queue.accept(source)

@@ -18,7 +18,6 @@ from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
-    SAMPLE_S_MIN,
     FailurePolicy,
     Source,
     learn_rate,
@@ -47,6 +46,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
+from protocol.model.limits import LIMITER_QUOTA_S
 
 LEASE_S_MAX: Final = 20.0
 """A lease without any report for this long has expired: no lease trusts delivery."""
@@ -54,8 +54,9 @@ EXPIRE_EVERY_S: Final = 1.0
 EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
-RIDE_OUT_S: Final = 1.0
-"""A complete file waits this long at most for a transfer that ends by itself."""
+RIDE_OUT_S: Final = 2.0
+"""A complete file waits this long at most for a transfer that ends by itself. Samples are the last part of the file,
+which the one that sends the rest reads again, for a limiter's quota or two."""
 
 ContainerReport = BoundariesChecked | ContainerChecked | ContainerBroken
 TransferReport = (
@@ -224,7 +225,7 @@ class Leases:
         if message.rate_bytes_s >= 0:
             lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
         if message.rate_bytes_s > 0 and (lease.sample or not lease.check):
-            source.rate_bytes_s = lease.rate_bytes_s
+            source.rate_bytes_s, source.rate_guessed = lease.rate_bytes_s, False
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             learn_setup(source, lease, message.setup_s)
         self._extend_if_near(lease, source, now_s)
@@ -269,7 +270,7 @@ class Leases:
             flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else -1.0
             if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
                 learn_rate(source, lease, now_s, flowing_s=flowing_s)
-            guessed = lease.sample and flowing_s < SAMPLE_S_MIN  # not to be remembered as known
+            guessed = lease.sample and flowing_s < LIMITER_QUOTA_S  # not to be remembered as known
             if source.peer and progressed and not guessed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
                 self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))

@@ -111,6 +111,7 @@ class Source(Struct):
     failed_finally: bool = False  # its last fault is one that time hardly mends
     changed: bool = False  # its last fault is that its file is another version than before
     dropped: bool = False  # by command
+    rate_guessed: bool = False  # its rate is that of a sample which came at once: it may be any quicker
 
     @property
     def must_compare(self) -> bool:
@@ -411,6 +412,8 @@ PRIOR_BYTES_S: Final = float(1 << 20)
 SAMPLE_S_MIN: Final = 0.05
 """A sample whose bytes took longer came as an even flow; one that took less is not believed to be any quicker. One that
 came in a single piece says little of the rate: a limiter may have lent its quota of a second."""
+QUICKEST_BYTES_S: Final = 10.0 * PRIOR_BYTES_S
+"""A sample that came quicker came in one piece too: measured peers gave less than this."""
 YOUNG_S: Final = 2.0
 """The rate of a younger transfer is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
@@ -442,12 +445,14 @@ def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float =
     `flowing_s`: from its first byte to its last, as its worker saw it, below 0 where that is not known.
     """
     kept = lease.received_bytes - lease.lead_in_bytes
-    if kept <= 0 or (source.rate_bytes_s > 0 and not (lease.sample and flowing_s >= SAMPLE_S_MIN)):
+    known = source.rate_bytes_s > 0 and not source.rate_guessed
+    if kept <= 0 or (known and not (lease.sample and flowing_s >= SAMPLE_S_MIN)):
         return
     if lease.sample and flowing_s >= 0:
         quickest = lease.received_bytes / max(flowing_s, SAMPLE_S_MIN)
         likely = max(PRIOR_BYTES_S, lease.received_bytes / LIMITER_QUOTA_S)
         source.rate_bytes_s = quickest if flowing_s > 0 else min(likely, quickest)
+        source.rate_guessed = flowing_s < SAMPLE_S_MIN or quickest > QUICKEST_BYTES_S
         return
     setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
     begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s

@@ -60,6 +60,7 @@ class _Transfer(Struct):
     begun_s: float
     worker: str
     news: bool = True  # progress that the dispatcher has not been sent
+    judged: bool = False  # its rate was said once
     first_byte_s: float | None = None
     first_bytes: int = 0  # received with the first report of any
     grown_s: float = 0.0
@@ -77,6 +78,12 @@ class _Transfer(Struct):
         begin_s, begin = self.marks[0]
         heard_for_s = max(self.marks[-1][0] - begin_s, now_s - begin_s - REPORT_GAP_S)
         return (self.received_bytes - begin) / heard_for_s if heard_for_s > 0 else -1.0
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether the moments at which a limiter can be judged have all been between its reports so far."""
+        silent = len(self.marks) > 1 and self.marks[-1][1] == self.marks[-2][1]
+        return not self.judged and silent and self._uneven()
 
     def _uneven(self) -> bool:
         """Whether it comes in bursts with silence between them, as a limiter's quotas do."""
@@ -163,8 +170,9 @@ class RateMonitor:
 
     def _judge_transfer(self, transfer: _Transfer, job: MonitorJob, now_s: float) -> list[Post]:
         out: list[Post] = []
-        if transfer.news:
-            transfer.news, rate = False, transfer.rate(now_s)
+        rate = transfer.rate(now_s) if transfer.news or transfer.unjudged else -1.0
+        if transfer.news or rate >= 0:
+            transfer.news, transfer.judged = False, transfer.judged or rate >= 0
             measured = SourceMeasured(
                 job=transfer.job,
                 source=transfer.source,

@@ -19,6 +19,7 @@ from actors.core.dispatch.gate import (
     sample,
     worth_it,
 )
+from actors.core.dispatch.leases import RIDE_OUT_S
 from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.sources import PRIOR_BYTES_S, SAMPLE_S_MIN, SourceState
 from protocol.messages import (
@@ -272,7 +273,7 @@ def test_a_sample_of_several_pieces_within_a_moment_is_of_a_quick_user() -> None
     assert state.sources[1].rate_bytes_s == CHUNK / SAMPLE_S_MIN > PRIOR_BYTES_S
 
 
-@pytest.mark.parametrize(("flowing_s", "remembered"), [(0.0, False), (0.2, True)])
+@pytest.mark.parametrize(("flowing_s", "remembered"), [(0.0, False), (0.2, False), (1.2, True)])
 def test_only_a_rate_that_was_measured_is_remembered_for_later_jobs(flowing_s: float, remembered: bool) -> None:
     state = gated("a" * 60, a=0.5)
     [granted] = of(offers(state, "b"), LeaseGranted)
@@ -312,15 +313,15 @@ def test_a_user_that_is_measured_by_its_first_lease_gets_one_that_lasts_until_it
         (8.0, (), Decision.SAMPLE),
         (6.0, (), Decision.SHUT),
         (40.0, (user(9.0),), Decision.SHUT),
-        (40.0, (User(0.0, False, awaited=True, sampled=True),), Decision.HOLD),
-        (100.0, (User(0.0, False, awaited=True, sampled=True),), Decision.SAMPLE),
+        (9.0, (User(0.0, False, awaited=True, sampled=True),), Decision.HOLD),
+        (40.0, (User(0.0, False, awaited=True, sampled=True),), Decision.SAMPLE),
     ],
 )
 def test_users_are_sampled_one_at_a_time_while_one_may_have_the_file_soon(
     left_s: float, others: tuple[User, ...], expected: Decision
 ) -> None:
     """Not at all where nothing could be won, and none more once a known one is fast enough."""
-    seen = Outlook(left_s * MIB, dict(enumerate((user(1, sends=True), *others))), alone_s=left_s)
+    seen = Outlook(left_s * MIB, dict(enumerate((user(1, sends=True), *others))), alone_s=left_s, stops=0)
     assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=0.0) is expected
 
 
@@ -352,7 +353,7 @@ def test_a_complete_file_waits_a_moment_for_a_user_who_is_about_to_end_by_itself
     posts = deliver(state, stored(0, lease.id, 0, 39))
     assert not of(posts, SealFile), "its last chunk is stored already, but it still sends it"
     assert not of(posts, LeaseRevoked)
-    assert of(deliver(state, Ticked(), now_s=NOW_S + 1.5), SealFile), "it is not waited for long"
+    assert of(deliver(state, Ticked(), now_s=NOW_S + RIDE_OUT_S + 0.5), SealFile), "it is not waited for long"
 
 
 def gated_sampler(state: DispatchState) -> DispatchState:
