@@ -211,7 +211,7 @@ def _unsent(
     """
     unsent = 0.0
     for _ in range(2):  # what is found makes the finish later, and so itself a little more
-        until_s = now_s + (left + unsent) / rate
+        until_s = now_s + (left + unsent) / max(rate, CRAWL_BYTES_S)
         unsent = 0.0
         for estimate, restart_s, small_bytes in restarts:
             idle_s = until_s - estimate.finish_s
