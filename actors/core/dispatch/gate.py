@@ -33,7 +33,7 @@ from actors.core.dispatch.sources import PRIOR_BYTES_S, Source
 from protocol.messages import StartJob
 from protocol.model.limits import LIMITER_QUOTA_S
 from protocol.model.units import show_time
-from protocol.model.value import Struct
+from protocol.model.value import Struct, replace
 
 GAIN_SHARE: Final = 0.25
 FIRST_PATIENCE_SHARE: Final = 1 / 3
@@ -461,7 +461,7 @@ def _without_loan(estimate: LeaseEstimate, now_s: float) -> LeaseEstimate:
         return estimate
     rate = min(estimate.rate_bytes_s, lease.received_bytes / (age_s + LIMITER_QUOTA_S))
     finish_s = now_s + estimate.left_bytes / max(rate, 1.0)
-    return LeaseEstimate(lease, rate, estimate.position_bytes, estimate.left_bytes, finish_s)
+    return replace(estimate, rate_bytes_s=rate, finish_s=finish_s)
 
 
 def _alone_s(sending: list[LeaseEstimate], left_bytes: float, now_s: float) -> float:
