@@ -28,7 +28,7 @@ from actors.demo.soulseek.network import DemoNetwork
 from protocol.cli.parsing import DemoOptions
 from protocol.config.paths import API_KEY_FILE
 
-READY_S_MAX: Final = 30.0
+READY_S_MAX: Final = 90.0
 STOP_S_MAX: Final = 15.0
 API: Final = "/api/v0/multisource"
 SHARED: Final = Content(192 << 20, seed=2022)
