@@ -29,7 +29,7 @@ def test_a_folder_is_added_watched_paused_and_taken_back(page: Any, world: World
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_label("Addresses, one a line").fill(slsk_url("ann", folder_of(world) + "\\"))
     expect(page.get_by_label("also the folders below")).to_be_visible()
-    page.get_by_label("Limit, a second").fill("200 KB")
+    page.get_by_label("Limit, a second").fill("20 KB")
     page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
     page.get_by_text(re.compile("Ordered: 5 files")).wait_for()
     page.get_by_role("navigation").get_by_role("link", name="Folders").click()
@@ -39,13 +39,14 @@ def test_a_folder_is_added_watched_paused_and_taken_back(page: Any, world: World
     expect(page.locator(".row .what a")).to_have_count(5)
     page.get_by_role("button", name="Pause", exact=True).click()
     held(page)
-    expect(page.locator(".row .state.paused")).to_have_count(5)
+    expect(page.locator(".row .state.paused, .row .state.sealed")).to_have_count(5)  # one has 20 KB only
+    assert page.locator(".row .state.paused").count() > 2
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".row .state.paused")).to_have_count(0)
     page.get_by_role("searchbox").fill("Tide.mp3")
     expect(page.locator(".row .what a")).to_have_count(1)
     page.get_by_role("button", name="Cancel", exact=True).click()
-    expect(page.locator("header.one .state.cancelled")).to_be_visible()
+    expect(page.locator(".row .state.cancelled")).to_have_count(1)
     page.get_by_role("navigation").get_by_role("link", name="Jobs").click()
     expect(page.get_by_role("searchbox")).to_have_value("")
 
