@@ -15,7 +15,7 @@ from protocol.http_api.middleware.authorization import is_authorized
 
 _logger = logging.getLogger(__name__)
 
-START_S_MAX: Final = 10.0
+START_S_MAX: Final = 40.0
 GRACE_S: Final = 2
 """Time for requests under way once the server stops; streams have ended by then."""
 HEAD_BYTES_MAX: Final = 32 * 1024

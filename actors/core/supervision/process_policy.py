@@ -19,7 +19,8 @@ BACK_OFF_FIRST_S: Final = 0.1
 BACK_OFF_MAX_S: Final = 2.0
 MEMORY_BYTES_MAX: Final = 1 << 30
 """Of its own, what it shares with others (the arena, modules loaded before the fork) not counted."""
-START_S_MAX: Final = 15.0
+START_S_MAX: Final = 60.0
+"""Loading takes a second on a quiet machine, twenty on one with twenty times the work it can do."""
 PINGS_UNANSWERED_MAX: Final = 5
 """Counted in pings, not in seconds: when everything was suspended together, no process was silent."""
 
