@@ -109,22 +109,14 @@ class PlacementViewCache:
             now_s=now_s,
             race_users=self._job.spec.policy.race_users,
             budgets_bind=not counts.budget_spent_count
-            or (self._others_can_go_on(rates, now_s) and not self._spent_save_much(rates)),
+            or (self._others_can_go_on() and not self._spent_save_much(rates)),
         )
 
-    def _others_can_go_on(self, rates: SourceRates, now_s: float) -> bool:
-        """Return whether the job goes on without sources whose stops are spent.
-
-        One that reads and drops what lies before its lease for long does not bring it on.
-        """
-        dropping = {
-            each.lease.source
-            for each in rates.fronts
-            if each.lease.received_bytes < each.lease.lead_in_bytes and each.finish_s - now_s > HOPELESS_S
-        }
+    def _others_can_go_on(self) -> bool:
+        """Return whether the job goes on without sources whose stops are spent, be it slowly."""
         leasing = {lease.source for lease in self._tracker.leases.values() if not lease.draining}
         able = {source.id for source in self._sources.values() if source.usable and not source.budget_spent}
-        return bool((leasing | able) - dropping)
+        return bool(leasing | able)
 
     def _spent_save_much(self, rates: SourceRates) -> bool:
         """Return whether sources whose stops in this job are spent would save far more than a stop is worth.
@@ -141,6 +133,8 @@ class PlacementViewCache:
         coming = [each for each in spare if each.id in rates.coming]
         rate_bytes_s = rates.rate_bytes_s - sum(each.rate_bytes_s for each in coming)
         left_bytes = rates.left_bytes - sum(each.rate_bytes_s * rates.coming[each.id] for each in coming)
+        # Nor what a source that begins at byte 0 reads and drops: others cannot spare it that.
+        left_bytes -= sum(max(each.lease.lead_in_bytes - each.lease.received_bytes, 0) for each in rates.fronts)
         if spare_bytes_s <= 0 or rate_bytes_s <= 0:
             return False
         left_s = left_bytes / rate_bytes_s
