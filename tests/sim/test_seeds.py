@@ -155,7 +155,7 @@ def median_efficiency(kind: str, seeds: int) -> float:
     [
         ("ladder", 5, 0.98),
         pytest.param("faulty_ladder", 21, 0.93, marks=pytest.mark.long),
-        ("benched_faults", 5, 0.91),
+        ("benched_faults", 5, 0.93),
         ("holes", 5, 0.86),
         ("alone", 3, 0.985),
         ("unequal", 3, 0.98),

@@ -55,19 +55,6 @@ def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoa
     assert set(first.values()) == {"bytes=0-", "bytes=262144-", "bytes=524288-"}, "each begins at its own place"
 
 
-@pytest.mark.parametrize("once", ["all", "the first", "all but the first"])
-def test_many_links_of_which_some_are_good_for_one_request_are_enough(shoal: Shoal, serve: Serve, once: str) -> None:
-    def limited(at: int, request: Request, reply: Reply) -> bool:
-        if request.number > 1 and (once == "all" or (at == 0) == (once == "the first")):
-            reply.head("410 Gone", "Content-Length: 0")
-            return True
-        return FILE(request, reply)
-
-    done = shoal.run("get", *(serve(partial(limited, at)).url() for at in range(6)), "-o", "file.bin", "-q")
-    assert done.code == 0, done
-    assert (shoal.folder / "file.bin").read_bytes() == DATA
-
-
 @pytest.mark.parametrize("validators", [True, False])
 @pytest.mark.parametrize("size", [len(DATA), len(DATA) - 4321])
 def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, size: int, validators: bool) -> None:

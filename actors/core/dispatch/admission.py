@@ -46,9 +46,8 @@ SWITCH_S_MAX: Final = 30.0
 HELD_S_MAX: Final = 0.5
 """Time that the other addresses of a new job are not asked while the first one has not said how large the file is."""
 BODIES_MAX: Final = 4
-"""Addresses of a job that are asked for parts of the file at once; of more only the first is asked for the file. Among
-eight mirrors, some of which begin at byte 0 only, a part for each cost a tenth of the file's bytes a second time: what
-is measured first is placed better."""
+"""Addresses of a job that are asked for parts of the file at once. Among eight mirrors, some of which begin at byte 0
+only, a part for each cost a tenth of the file's bytes a second time: what is measured first is placed better."""
 OTHER_SIZE: Final = "size differs:"
 REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3
@@ -319,17 +318,15 @@ class Admission:
         """Return from which byte on this source is asked for the file, -1: its first request is a probe only.
 
         Some links are good for one request, so the answer is to be the download: the first source's from the start,
-        those of the others, where they are few and once the size is known, each from a place of its own.
+        those of the others, once the size is known, each from a place of its own.
         """
         spec, count = self.job.spec, self.job.source_count
         if self.job.begun or self.job.attempt or spec.policy.preallocate or spec.term or source.proven:
             return -1
-        if not source.id < count or (count > 1 and (spec.mode != "swarm" or spec.user)):
+        if not source.id < count <= BODIES_MAX or (count > 1 and (spec.mode != "swarm" or spec.user)):
             return -1
         if not self.first_probed_s:
             return 0 if self._first is None else -1
-        if count > BODIES_MAX:
-            return -1
         first = next((each for each in self.sources.values() if each.probed and each.stands), None)
         chunks = -(-first.size_bytes // spec.chunk_size) if first is not None else 0
         chunk = chunks * ((source.id - first.id) % count) // count if first is not None else 0
