@@ -62,8 +62,12 @@ class World:
     def start(self) -> None:
         place = {"host": self.network.server_host, "port": self.network.server_port, "api_port": self._port}
         self.daemon = DemoDaemon(self.folder, CONFIG.format(**place, folder=self.folder))
-        self.daemon.ready()
-        self.daemon.logged_in()
+        try:
+            self.daemon.ready()
+            self.daemon.logged_in()
+        except BaseException:
+            self.daemon.close()  # else nobody would
+            raise
 
     def stop(self) -> None:
         self.daemon.close()
