@@ -8,6 +8,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.finish_time import (
+    CRAWL_BYTES_S,
     LOOKED_AT_MAX,
     LeaseEstimate,
     SourceCounts,
@@ -166,7 +167,9 @@ def start_cost_s(view: PlacementView, source: Source, first: int) -> float:
     """Return the time from grant to the first byte that counts."""
     lead = lead_in_chunks(source, first) * view.chunk_size
     rate = source.rate_bytes_s or view.rates.mean_bytes_s
-    return source.start_cost_s + (lead / (rate if rate > 0 else UNMEASURED_BYTES_S) if lead else 0.0)
+    return source.start_cost_s + (
+        lead / (max(rate, CRAWL_BYTES_S) if rate > 0 else UNMEASURED_BYTES_S) if lead else 0.0
+    )
 
 
 def finish_with(view: PlacementView, source: Source, setup_s: float) -> float:
