@@ -156,7 +156,11 @@ class Bus:
 
     async def create(self, bucket: str, key: str, value: bytes) -> int:
         """Write a key that is not there; return its revision. Raises `WrongRevision`."""
-        return int(await self._guarded(f"{bucket} {key}", self._buckets[bucket].create(key, value)))
+        what = f"{bucket} {key}"
+        try:
+            return int(await self._guarded(what, self._buckets[bucket].create(key, value)))
+        except KeyError:  # it was there, and expired before the library looked at what it was
+            raise WrongRevision(what) from None
 
     async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int:
         """Write a key that is at this revision; return the new one. Raises `WrongRevision`."""

@@ -64,7 +64,7 @@ def test_a_second_signal_ends_it_at_once(shoal: Shoal) -> None:
         begun_s = time.monotonic()
         done = daemon.stop(signal.SIGINT)
         assert done.code == 130
-        assert time.monotonic() - begun_s < 4
+        assert time.monotonic() - begun_s < 8
 
 
 @pytest.mark.long
