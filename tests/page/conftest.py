@@ -66,7 +66,7 @@ class World:
             self.daemon.ready()
             self.daemon.logged_in()
         except BaseException:
-            self.daemon.close()  # else nobody would
+            self.daemon.close()  # no test has it yet, so no fixture would
             raise
 
     def stop(self) -> None:

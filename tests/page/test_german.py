@@ -42,8 +42,8 @@ def filled(text: str) -> str:
 
 def test_each_sentence_is_said_by_its_own_pattern(german: Any) -> None:
     english = [filled(key) for key in TABLE]
-    told = german.evaluate(TRANSLATED, english)
-    wrong = {key: said for key, said, text in zip(english, told, TABLE.values(), strict=True) if said != filled(text)}
+    shown = german.evaluate(TRANSLATED, english)
+    wrong = {key: said for key, said, text in zip(english, shown, TABLE.values(), strict=True) if said != filled(text)}
     assert not wrong
 
 

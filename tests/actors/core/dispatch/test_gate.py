@@ -266,7 +266,7 @@ def test_a_sample_that_came_in_one_piece_says_nothing_of_the_rate() -> None:
 
 
 def test_a_sample_of_several_pieces_within_a_moment_is_of_a_quick_user() -> None:
-    """It is believed to be as quick as could be told: its range is worth a stop of a slower one."""
+    """It is believed to be as quick as could be measured: its range is worth a stop of a slower one."""
     state = gated("a" * 60, a=0.5)
     [granted] = of(offers(state, "b"), LeaseGranted)
     deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.01))

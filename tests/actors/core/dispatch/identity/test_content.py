@@ -451,7 +451,7 @@ def test_piece_hashes_of_a_document_that_comes_later_are_compared_from_then_on(
     assert state.content.pieces.awaited is used
     assert not said(tell(state, SourceDescribed(job=JOB, source=source, pieces=HASHES)), ComparePieces), "once"
     state.content.pieces.again()
-    assert len(said(state._out.take(), ComparePieces)) == used, "a store that has the file open anew is told again"
+    assert len(said(state._out.take(), ComparePieces)) == used, "a store that opened the file again gets them again"
 
 
 def test_a_document_that_differs_from_all_sources_is_given_up() -> None:
