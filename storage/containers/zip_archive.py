@@ -27,7 +27,6 @@ LOCAL: Final = MAGICS[0]
 BOUNDARY_MEMBER_BYTES_MAX: Final = 64 << 20
 """A larger member is not read for one boundary: the check of the whole file reads it once."""
 LOOK_BACK_BYTES: Final = 4 << 20
-MEMBERS_MAX: Final = 1_000_000
 _FAULTS: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -130,7 +129,7 @@ def _crc_of(read: Read, packed: int, *, deflated: bool) -> int:
 
 def _spans(archive: zipfile.ZipFile, size: int) -> Iterable[tuple[int, int, zipfile.ZipInfo]]:
     """Yield ``(first byte, behind its last byte, member)``, the headers included."""
-    for member in archive.infolist()[:MEMBERS_MAX]:
+    for member in archive.infolist():
         first = max(member.header_offset, 0)  # a damaged directory may point before the file
         stop = first + 30 + len(member.orig_filename.encode("utf-8", "replace")) + member.compress_size
         yield first, max(first, min(stop, size)), member

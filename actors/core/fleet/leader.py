@@ -170,7 +170,7 @@ class Leader:
         while self._view.queue and free and looked < LOOKED_AT_MAX:
             entry = heapq.heappop(self._view.queue)
             row = self._view.jobs.get(entry[2])
-            if row is None or row.state != QUEUED or entry[:2] != (-row.priority, row.created):
+            if row is None or row.state != QUEUED:
                 continue
             looked += 1
             if not self._bus.free(JOBS, row.id):  # its order's own write is not answered yet

@@ -1,9 +1,18 @@
 """Board of a job: what rows cover, what is missing, and which window is taken next; against a plain model."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core.fleet.board import WINDOW_PARTS_MAX, Board, Contest
+from actors.core.fleet.board import (
+    HOLD_S,
+    STALLED_S,
+    USER_PARTS_MAX,
+    USERS_HOLD_S,
+    WINDOW_PARTS_MAX,
+    Board,
+    Contest,
+)
 from protocol.model.fleet.rows import PartRow, WindowRow
 
 JOB = "j"
@@ -173,7 +182,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, gone=st.sets(st.integers(0, 30)), banned=st.sampled_from([(), ("n2",)]))
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_the_board_is_what_its_rows_say(
     rows: list[tuple[int, int, str, set[int]]], gone: set[int], banned: tuple[str, ...]
 ) -> None:
@@ -197,3 +206,157 @@ def test_the_board_is_what_its_rows_say(
         covered.update(range(first, stop))
     free = {number for begin, end in drawn.free(45) for number in range(begin, end)}
     assert free == set(range(45)) - covered - stored
+
+
+# --- which window, to the part and to the second ---
+
+
+def next_of(drawn: Board, facts: Contest, now: float = 0.0, *, count: int = 100, idle: bool = True) -> tuple[int, ...]:
+    """First and stop of the claim and whether it replaces a row; nothing where nothing is taken."""
+    claim = drawn.next_claim(count, facts, now, idle=idle)
+    return (claim.first, claim.stop, claim.over is not None) if claim is not None else ()
+
+
+def test_free_parts_are_taken_where_this_node_is_then_where_something_is_complete_then_from_the_largest_gap() -> None:
+    rows = [window(0, 10, "n2"), window(20, 25, "n2"), window(60, 70, "n2"), window(75, 80, "n2")]
+    alone = {"n1": 1.0}
+    assert next_of(board(*rows), contest("n1", alone, end=10), count=80) == (10, 20, False)
+    assert next_of(board(*rows), contest("n1", alone, end=70), count=80) == (70, 75, False)
+    assert next_of(board(*rows), contest("n1", alone, spare=(73, 72, 12)), count=80) == (12, 20, False)
+    assert next_of(board(*rows), contest("n1", alone, spare=(73, 72, 22)), count=80) == (72, 75, False)
+    assert next_of(board(*rows), contest("n1", alone), count=80) == (25, 41, False)
+    assert next_of(board(*rows), contest("n1", {"n1": 1.0, "n3": 9.0}), count=80) == (25, 27, False)
+
+
+def test_a_free_window_has_at_least_one_part_and_nodes_begin_at_places_of_their_own() -> None:
+    rates = {"n1": 0.01, "n2": 1.0, "n3": 1.0, "n4": 1.0}
+    assert [next_of(board(), contest(node, rates))[0] for node in rates] == [0, 25, 50, 75]
+    assert next_of(board(), contest("n1", rates)) == (0, 1, False)
+    assert next_of(board(window(0, 98)), contest("n2", rates)) == (98, 99, False)
+    assert next_of(board(), contest("n5", rates | {"n5": 1.0})) == (80, 92, False)  # a newcomer that the row names
+
+
+def test_windows_of_the_dead_are_divided_among_the_nodes() -> None:
+    dead = [window(first, first + 5, "n9", first) for first in range(0, 40, 5)]
+    rates = {"n1": 1.0, "n2": 1.0, "n3": 1.0, "n4": 1.0}
+    found = [next_of(board(*dead), contest(node, rates, dead=("n9",)), count=40) for node in rates]
+    assert found == [(0, 5, True), (10, 15, True), (20, 25, True), (30, 35, True)]
+    whole = [window(first, first + 5, "n9", *range(first, first + 5)) for first in range(0, 40, 5)]
+    assert next_of(board(*whole), contest("n1", rates, dead=("n9",)), count=40) == ()
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "first"),
+    [(4.0, 1.0, 4), (1.0, 1.0, 7), (0.5, 1.0, 9), (0.05, 1.0, None), (10.0, 10.0, 7), (20.0, 20.0, None)],
+)
+def test_the_tail_is_as_long_as_both_need_equally_long_for(mine: float, theirs: float, first: int | None) -> None:
+    drawn = board(window(0, 12, "n2", 0, 1))
+    facts = contest("n1", {"n1": mine, "n2": theirs})
+    assert next_of(drawn, facts, count=12) == ((first, 12, False) if first is not None else ())
+
+
+def test_the_tail_is_that_of_the_node_that_would_be_ready_last_in_its_last_window() -> None:
+    drawn = board(window(0, 10, "n2"), window(10, 30, "n3"), window(30, 40, "n2"))
+    facts = contest("n1", {"n1": 1.0, "n2": 1.0, "n3": 2.0})
+    assert next_of(drawn, facts, count=40) == (31, 40, False)
+    slow = contest("n1", {"n1": 1.0, "n2": 1.0, "n3": 0.5})
+    assert next_of(drawn, slow, count=40) == (17, 30, False)
+
+
+@pytest.mark.parametrize(("at", "claim"), [(HOLD_S, (7, 8, False)), (HOLD_S + 0.1, (6, 8, True))])
+def test_a_whole_window_of_a_living_node_is_taken_only_after_a_while(at: float, claim: tuple[int, ...]) -> None:
+    drawn = board(window(0, 6, "n2"), window(6, 8, "n2"))
+    assert next_of(drawn, contest("n1", {"n1": 4.0, "n2": 1.0}), at, count=8) == claim
+
+
+def test_a_last_part_that_is_all_of_its_window_is_left_for_a_while() -> None:
+    drawn = board(window(0, 6, "n2"), window(6, 7, "n2"))
+    facts = contest("n1", {"n1": 4.0, "n2": 1.0})
+    assert next_of(drawn, facts, HOLD_S, count=7) == ()
+    assert next_of(drawn, facts, HOLD_S + 0.1, count=7) == (6, 7, True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "at", "taken"),
+    [
+        (1.0, 0.1, HOLD_S, False),
+        (1.0, 0.1, 2.9, True),  # 7.1 s more of it, 2 + 5 s here
+        (1.0, 0.1, 3.1, False),
+        (1.0, 1.0, STALLED_S, False),
+        (1.0, 1.0, STALLED_S + 0.1, True),
+        (1.0, 0.05, 3 * 20.0, False),
+        (1.0, 0.05, 3 * 20.0 + 0.1, True),
+        (0.05, 1.0, 3 * 20.0, False),
+        (0.05, 1.0, 3 * 20.0 + 0.1, True),
+    ],
+)
+def test_a_late_last_part_is_taken_where_that_saves_seconds_or_its_holder_has_stopped(
+    mine: float, theirs: float, at: float, *, taken: bool
+) -> None:
+    drawn = board(window(0, 4, "n2", 0, 1, 2))
+    claim = next_of(drawn, contest("n1", {"n1": mine, "n2": theirs}), at, count=4)
+    assert claim == ((0, 4, True) if taken else ())
+
+
+def test_of_a_late_window_with_several_parts_only_a_stopped_one_is_taken() -> None:
+    drawn = board(window(0, 4, "n2", 0, 1))
+    quick = contest("n1", {"n1": 20.0, "n2": 20.0})
+    assert next_of(drawn, quick, STALLED_S, count=4) == ()
+    assert next_of(drawn, quick, STALLED_S + 0.1, count=4) == (0, 4, True)
+    assert next_of(board(window(0, 4, "n1", 0, 1)), quick, 99.0, count=4) == (), "its own is not taken from it"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "at", "taken"),
+    [
+        (1.0, 20 / 74.9, 35.0, False),  # 20 s here: it must save 20 s more
+        (1.0, 20 / 75.1, 35.0, True),
+        (10.0, 20 / 46.9, 35.0, False),  # 2 s here: 10 s
+        (10.0, 20 / 47.1, 35.0, True),
+        (10.0, 0.01, USERS_HOLD_S, False),
+        (10.0, 0.01, USERS_HOLD_S + 0.1, True),
+    ],
+)
+def test_users_are_disturbed_for_the_window_of_a_slow_node_only_where_that_saves_much(
+    mine: float, theirs: float, at: float, *, taken: bool
+) -> None:
+    drawn = board(window(0, 20, "n2"))
+    claim = next_of(drawn, contest("n1", {"n1": mine, "n2": theirs}, as_one=True), at, count=20)
+    assert claim == ((0, 20, True) if taken else ())
+
+
+def test_first_windows_of_users_lie_side_by_side_and_are_a_tenth_of_the_file_together() -> None:
+    rates = {"n1": 1.0, "n2": 1.0, "n3": 1.0}
+    assert [next_of(board(), contest(node, rates, as_one=True), count=90) for node in rates] == [
+        (0, 3, False),
+        (3, 6, False),
+        (6, 9, False),
+    ]
+    assert next_of(board(), contest("n2", rates, as_one=True), count=9) == (1, 2, False)
+    assert next_of(board(), contest("n1", rates, as_one=True), count=9000) == (0, USER_PARTS_MAX, False)
+    taken = board(window(0, 5, "n1"))
+    assert next_of(taken, contest("n2", rates, as_one=True), count=90) == (5, 8, False)
+    tight = board(window(0, 4, "n1"), window(6, 90, "n3"))
+    assert next_of(tight, contest("n2", rates, as_one=True), count=90) == (4, 6, False)
+
+
+def test_the_pace_of_a_node_in_its_windows_divides_the_rest() -> None:
+    drawn = board()
+    measured(drawn, 0, 4, "n1", 0.5)
+    measured(drawn, 4, 8, "n2", 4.0)
+    both = {"n1": 1.0, "n2": 1.0}
+    assert next_of(drawn, contest("n1", both, as_one=True), 5.0, count=53) == (8, 48, False)  # eight ninths of 45
+    assert next_of(drawn, contest("n2", both, as_one=True), 5.0, count=53) == (8, 13, False)
+
+
+def test_a_node_whose_window_is_not_complete_counts_as_slow_as_it_is_by_now() -> None:
+    drawn = board()
+    measured(drawn, 0, 4, "n1", 4.0)
+    drawn.set_window(4, window(4, 8, "n2"), 0.0)
+    both = {"n1": 1.0, "n2": 1.0}
+    assert next_of(drawn, contest("n1", both, as_one=True), 3.0, count=48) == (8, 28, False)
+    assert next_of(drawn, contest("n1", both, as_one=True), 12.0, count=48) == (8, 38, False)
+
+
+def test_a_node_that_is_not_idle_asks_no_users_for_more() -> None:
+    assert next_of(board(), contest("n1", {"n1": 1.0}, as_one=True), idle=False) == ()

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+import pytest
 
 from actors.core.fleet import vocabulary as v
 from actors.core.fleet.node import RENEW_S, FleetNode
@@ -28,9 +26,9 @@ from protocol.model.fleet.rows import (
     SEALED,
     SEALING,
     AnyRow,
-    FleetJobRow,
     FleetOrder,
     FleetSettings,
+    LeaseRow,
     NodeRow,
     PartRow,
     WindowRow,
@@ -441,107 +439,6 @@ def test_a_second_leader_steps_down() -> None:
     assert bench.of(v.PullOrders)[-1] == v.PullOrders(on=False)
 
 
-class OneNode(RuleBasedStateMachine):
-    """A node under any order of events: never a write without a sign of life, one request a key, ends by itself."""
-
-    @initialize(parts=st.integers(1, 5))
-    def begin(self, parts: int) -> None:
-        self.bench = Bench().join()
-        self.parts = parts
-        self.job = self.bench.placed(parts=parts)
-        self.confirmed = self.bench.now
-
-    def give(self, event: v.Event) -> None:
-        self.check(self.bench.give(event))
-
-    def check(self, commands: list[v.Command]) -> None:
-        if not self.bench.silent:
-            self.confirmed = self.bench.now
-        for command in commands:
-            if isinstance(command, v.KvCreate | v.KvUpdate) and command.bucket != NODES:
-                assert self.bench.now - self.confirmed <= TTL_S / 2
-            if isinstance(command, v.PutPart):
-                assert self.bench.now - self.confirmed <= TTL_S / 2
-
-    @rule(part=st.integers(0, 4))
-    def ready(self, part: int) -> None:
-        if part < self.parts:
-            self.give(v.PartReady(self.job, part, f"d{part}"))
-
-    @rule(part=st.integers(0, 4), epoch=st.integers(0, 1))
-    def arrived(self, part: int, epoch: int) -> None:
-        self.give(v.PartPut(self.job, part, epoch, f"{part:032x}"))
-
-    @rule(part=st.integers(0, 4), fault=st.sampled_from([*v.StoreFault]))
-    def refused(self, part: int, fault: v.StoreFault) -> None:
-        if fault not in (v.StoreFault.TOO_MANY_PARTS, v.StoreFault.CHECKSUM):
-            self.give(v.PartPutFailed(self.job, part, 0, fault))
-
-    @rule(seconds=st.sampled_from([0.5, 2.0, 30.0]))
-    def wait(self, seconds: float) -> None:
-        self.check(self.bench.tick(seconds))
-
-    @rule()
-    def bus_silent(self) -> None:
-        self.bench.silent = True
-
-    @rule()
-    def bus_answers(self) -> None:
-        if self.bench.silent:
-            self.bench.silent = False
-            self.give(v.BusLost())
-            self.bench.join()
-            self.confirmed = self.bench.now
-
-    @rule(fault=st.sampled_from([v.StoreFault.SERVER, v.StoreFault.NO_UPLOAD, v.StoreFault.DENIED]))
-    def completion_refused(self, fault: v.StoreFault) -> None:
-        self.give(v.UploadFailed(self.job, 0, fault))
-
-    @invariant()
-    def a_sealed_job_stays_sealed(self) -> None:
-        row = self.bench.row(JOBS, self.job)
-        assert isinstance(row, FleetJobRow)
-        if row.state == SEALED:
-            assert row.etag
-
-    def teardown(self) -> None:
-        """Whatever happened, the job ends when everything answers."""
-        if not hasattr(self, "bench"):
-            return
-        self.bench.silent = False
-        self.give(v.BusLost())
-        self.bench.join()
-        for _ in range(60):
-            row = self.bench.row(JOBS, self.job)
-            if row.state in (SEALED, FAILED):
-                return
-            self._answer_all(row)
-            self.bench.tick(2.0, times=4)
-        raise AssertionError(f"stuck: {self.bench.row(JOBS, self.job)}")
-
-    def _answer_all(self, row: FleetJobRow) -> None:
-        owner = self.bench.node.owners[self.job]
-        answers: dict[str, v.Event] = {
-            "create": v.UploadCreated(self.job, row.epoch + 1, f"u{row.epoch + 1}"),
-            "complete": v.UploadCompleted(self.job, row.epoch, "etag"),
-            "look": v.ObjectSeen(self.job, row.epoch, "", -1),
-        }
-        if owner.asked in answers:
-            self.bench.give(answers[owner.asked])
-        rider = self.bench.node.riders.get(self.job)
-        if rider is None:
-            return
-        for part in range(self.parts):
-            if part not in rider.putting:
-                self.bench.give(v.PartReady(self.job, part, f"d{part}"))
-        for part, epoch in list(rider.putting.items()):
-            self.bench.give(v.PartPut(self.job, part, epoch, f"{part:032x}"))
-
-
-TestOneNode = OneNode.TestCase
-TestOneNode.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
-
-
 def test_what_an_excluded_source_sent_is_dropped_and_fetched_again_without_it() -> None:
     bench = Bench().join()
     job = bench.placed(parts=2, sources=("http://a/f", "http://b/f"))
@@ -571,3 +468,108 @@ def test_a_job_goes_first_to_a_node_that_could_reach_its_sources_lately() -> Non
     bench.put(JOBS, job_id("far"), bench.row(JOBS, job_id("far")).but(nodes=(), refused=("n1",), state="queued"))
     bench.tick(times=8)
     assert bench.row(JOBS, job_id("far")).nodes == ("n0",), "it is tried where nothing else is left"
+
+
+@pytest.mark.parametrize(("process", "taken"), [("n1-1", False), ("n1-2", True)])
+def test_a_window_is_its_nodes_while_the_process_that_claimed_it_lives(process: str, *, taken: bool) -> None:
+    first = Bench().join()
+    job = first.placed(parts=40)
+    bench = Bench("n2").join()
+    bench.put(NODES, "n1", other("n1", instance=process))
+    bench.put(NODES, "n3", other("n3"))
+    for at, name in ((0, "n1"), (20, "n3")):
+        theirs = WindowRow(job=job, first=at, stop=at + 20, node=name, instance=f"{name}-1", epoch=0)
+        bench.put(PARTS, f"{job}.{at}", theirs)
+    bench.put(JOBS, job, first.row(JOBS, job).but(nodes=("n1", "n2", "n3"), spread=3))
+    bench.tick()
+    claims = [each.key for each in bench.of(v.KvUpdate) if each.bucket == PARTS]
+    assert claims == ([f"{job}.0"] if taken else [])
+
+
+@pytest.mark.parametrize(("ahead_s", "said"), [(60.0, False), (61.0, True), (-61.0, True)])
+def test_clocks_that_differ_by_more_than_a_minute_are_said(ahead_s: float, *, said: bool) -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2", time_s=bench.now + ahead_s))
+    bench.give(v.Tick(bench.now))
+    assert bool(bench.of(v.Report)) == said
+
+
+def test_a_row_of_another_version_is_named_once_where_it_matters() -> None:
+    bench = Bench().join()
+    for revision in range(2):
+        for bucket, key in ((JOBS, "j"), (SETTINGS, "x"), (PARTS, "j.0"), (NODES, "n2")):
+            bench.give(v.KvUnreadable(bucket, key, "no", 90 + revision))
+    said = [report.text for report in bench.of(v.Report)]
+    assert said == [
+        f"{name}: a row of another version of the program is left alone" for name in ("jobs/j", "settings/x")
+    ]
+
+
+def test_a_node_whose_sources_have_another_size_gives_the_job_up() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=3)
+    bench.give(v.FileDescribed(job, 3 * PART, divisible=True))
+    assert bench.row(JOBS, job).nodes == ("n1",)
+    bench.give(v.FileDescribed(job, 5, divisible=True))
+    row = bench.row(JOBS, job)
+    assert (row.nodes, row.refused) == ((), ("n1",))
+    assert row.reason == f"n1: its sources have 5 bytes here, elsewhere {3 * PART}"
+
+
+def test_an_upload_that_was_begun_for_a_job_of_another_node_is_aborted() -> None:
+    bench = Bench().join()
+    bench.give(v.UploadCreated("j", 0, "u"))
+    assert bench.of(v.AbortUpload) == [v.AbortUpload("j", "u")]
+    bench.give(v.PartPut("j", 0, 0, "e"))
+    assert len(bench.of(v.AbortUpload)) == 1
+
+
+def test_orders_are_for_the_leader() -> None:
+    bench = Bench()
+    lease = LeaseRow(node="n2", instance="n2-1")
+    bench.rows[LEASES, LEADER], bench.revision = (lease, 1), 1
+    bench.join()
+    bench.order()
+    assert not [key for bucket, key in bench.rows if bucket == JOBS]
+    assert not bench.of(v.PullOrders)
+
+
+def test_a_fleet_of_another_format_is_left_alone() -> None:
+    bench = Bench()
+    bench.rows[SETTINGS, FLEET] = (FleetSettings(fleet="f", destination=HERE, format=9), 1)
+    bench.revision = 1
+    bench.join()
+    (report,) = bench.of(v.Report)
+    assert (report.text, report.fatal) == ("this fleet is of format 9, this program of 1", True)
+
+
+def test_the_limit_of_a_fleet_is_divided_by_what_its_nodes_can_use_and_lifted() -> None:
+    bench = Bench()
+    bench.rows[SETTINGS, FLEET] = (FleetSettings(fleet="f", destination=HERE, limit_bytes_s=1000), 1)
+    bench.revision = 1
+    bench.join()
+    assert [limit.rate_bytes_s for limit in bench.of(v.LimitRate)] == [1000.0], "alone it has all of it"
+    bench.put(NODES, "n2", other("n2", rate_bytes_s=160.0, jobs=1))
+    bench.tick()
+    assert bench.of(v.LimitRate)[-1].rate_bytes_s == pytest.approx(800.0)
+    bench.put(NODES, "n3", other("n3", rate_bytes_s=160.0))  # without work it needs none
+    bench.put(NODES, "n2", other("n2", rate_bytes_s=168.0, jobs=1))
+    bench.tick()
+    assert len(bench.of(v.LimitRate)) == 2, "a small change is none"
+    bench.put(SETTINGS, FLEET, FleetSettings(fleet="f", destination=HERE))
+    bench.tick(times=2)
+    assert [limit.rate_bytes_s for limit in bench.of(v.LimitRate)][2:] == [0.0]
+
+
+def test_a_node_says_of_itself_what_it_has_and_could_reach() -> None:
+    bench = Bench().join()
+    bench.placed()
+    bench.give(v.SourceStates(1000.0, 5, ("http", "slsk"), tuple(f"h{at}" for at in range(9))))
+    bench.give(v.SourceStates(100.0, 5, ("http", "slsk"), tuple(f"h{at}" for at in range(9))))
+    bench.tick(times=int(RENEW_S / 0.5) + 1)
+    row = bench.row(NODES, "n1")
+    assert (row.rate_bytes_s, row.could_bytes_s, row.free_bytes, row.jobs) == (100.0, 900.0, 5, 1)
+    assert (row.schemes, row.unreachable) == (("http", "slsk"), tuple(f"h{at}" for at in range(8)))
+    bench.give(v.SourceStates(0.0, 5, ("http",)))
+    bench.tick(times=int(RENEW_S / 0.5) + 1)
+    assert bench.row(NODES, "n1").could_bytes_s == 900.0

@@ -1,0 +1,195 @@
+"""Single frames and pages: MP3 headers as the standard has them, LAME's tag, and Ogg pages of every shape."""
+
+import struct
+
+import pytest
+
+from storage.containers import mp3, ogg
+from storage.containers.reading import Outcome
+from tests.storage.containers import writers
+from tests.storage.containers.writers import reader
+
+KBIT_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+KBIT_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+SECOND = {"1": (0x1B, (44100, 48000, 32000)), "2": (0x13, (22050, 24000, 16000)), "2.5": (0x03, (11025, 12000, 8000))}
+
+
+def header(
+    version: str = "1", rate: int = 9, sample: int = 0, *, padding: int = 0, private: int = 0, mode: int = 1
+) -> bytes:
+    """A header of layer III without CRC; `rate` and `sample` are numbers of the standard's tables."""
+    return bytes((0xFF, 0xE0 | SECOND[version][0], rate << 4 | sample << 2 | padding << 1 | private, mode << 6))
+
+
+def frame(head: bytes, side: bytes = b"") -> mp3.Frame | None:
+    return mp3.frame_at(head + side + bytes(3000 - len(side)), 0)
+
+
+@pytest.mark.parametrize("version", SECOND)
+def test_the_length_of_a_frame_is_that_of_its_bit_rate_and_sample_rate(version: str) -> None:
+    samples = 1152 if version == "1" else 576
+    for rate, kbit in enumerate(KBIT_1 if version == "1" else KBIT_2, 1):
+        for sample, hertz in enumerate(SECOND[version][1]):
+            found = frame(header(version, rate, sample, mode=3))
+            length = samples * kbit * 125 // hertz
+            if length > 4 + (17 if version == "1" else 9):
+                assert found is not None
+                assert found.length == length, (kbit, hertz)
+
+
+def test_a_padded_frame_is_a_byte_longer_and_the_private_bit_changes_nothing() -> None:
+    plain, padded, private = frame(header()), frame(header(padding=1)), frame(header(private=1))
+    assert plain is not None
+    assert padded is not None
+    assert (plain.length, padded.length) == (417, 418)
+    assert private == plain
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        header(rate=0),
+        header(rate=15),
+        header(sample=3),
+        b"\xff\xeb\x90\x64",  # a version that does not exist
+        b"\xff\xfd\x90\x64",  # layer II
+        b"\xfe\xfb\x90\x64",
+        b"\xff\x1b\x90\x64",
+    ],
+)
+def test_what_the_standard_reserves_is_no_frame(head: bytes) -> None:
+    assert frame(head) is None
+
+
+def test_a_frame_needs_its_side_information() -> None:
+    for mode, side in ((1, 32), (3, 17)):
+        assert mp3.frame_at(header(mode=mode) + bytes(side), 0) is not None
+        assert mp3.frame_at(header(mode=mode) + bytes(side - 1), 0) is None
+    assert mp3.frame_at(b"xx" + header() + bytes(32), 2) is not None
+    assert mp3.frame_at(header()[:3], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "back_bits", "lengths"),
+    [("1", 1, 9, (20, 79, 138, 197)), ("1", 3, 9, (18, 77)), ("2", 1, 8, (10, 73)), ("2", 3, 8, (9,))],
+)
+def test_the_bit_reservoir_is_read_out_of_the_side_information(
+    version: str, mode: int, back_bits: int, lengths: tuple[int, ...]
+) -> None:
+    """`lengths`: the bits at which the lengths of granules stand, 12 bits each."""
+    side_bytes = (17 if mode == 3 else 32) if version == "1" else (9 if mode == 3 else 17)
+    bits = 100 << 8 * side_bytes - back_bits
+    for at in lengths:
+        bits |= 401 << 8 * side_bytes - at - 12
+    found = frame(header(version, mode=mode), bits.to_bytes(side_bytes, "big"))
+    assert found is not None
+    assert found.back == 100
+    used = -(-401 * len(lengths) // 8)
+    assert found.reserve == 100 + found.length - 4 - side_bytes - used
+
+
+def test_a_crc_before_the_side_information_is_skipped() -> None:
+    head = bytearray(header())
+    head[1] &= 0xFE
+    bits = (100 << 8 * 32 - 9).to_bytes(32, "big")
+    found = frame(bytes(head) + b"\xaa\xbb", bits)
+    assert found is not None
+    assert (found.back, found.reserve) == (100, 100 + 417 - 6 - 32)
+
+
+def crc16_arc(data: bytes) -> int:
+    """Bit by bit, least significant first."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0xA001 if value & 1 else 0)
+    return value
+
+
+def tagged(word: bytes = b"Info", *, music: bytes = b"") -> tuple[bytes, bytes]:
+    """A first frame with LAME's tag of the music behind it, and that music."""
+    music = music or writers.mp3(5, 3)
+    first = bytearray(header() + bytes(32) + word + bytes(417 - 40))
+    at = 36 + 120
+    first[at + 28 : at + 34] = struct.pack(">IH", len(first) + len(music), crc16_arc(music))
+    first[at + 34 : at + 36] = struct.pack(">H", crc16_arc(bytes(first[: at + 34])))
+    return bytes(first), music
+
+
+@pytest.mark.parametrize("word", [b"Info", b"Xing"])
+@pytest.mark.parametrize("before", [b"", b"ID3\4\0\0\0\0\1\2" + bytes(130)])
+def test_the_music_is_proven_by_lames_tag(word: bytes, before: bytes) -> None:
+    first, music = tagged(word)
+    data = before + first + music
+    assert mp3.check_whole(reader(data), len(data)).outcome is Outcome.PROVEN
+    behind = data + b"TAG" + bytes(125)
+    assert mp3.check_whole(reader(behind), len(behind)).outcome is Outcome.PROVEN
+
+
+def test_music_that_is_not_that_of_the_tag_is_weak_evidence_as_gain_may_have_been_changed() -> None:
+    first, music = tagged()
+    for data in (
+        first + music[:-1] + bytes([music[-1] ^ 1]),
+        first + music[:-1],
+        first[:60] + b"\1" + first[61:] + music,
+        first.replace(b"Info", b"Inko") + music,
+    ):
+        assert mp3.check_whole(reader(data), len(data)).outcome is Outcome.WEAK
+
+
+def page(serial: int, body: bytes, *, number: int = 0, flags: int = 0) -> bytes:
+    segments = bytes([255] * (len(body) // 255) + [len(body) % 255])
+    head = b"OggS\0" + bytes([flags]) + struct.pack("<QIII", 0, serial, number, 0) + bytes([len(segments)])
+    made = head + segments + body
+    return made[:22] + struct.pack("<I", writers.crc32_of_ogg(made)) + made[26:]
+
+
+@pytest.mark.parametrize("length", [0, 1, 254, 255, 256, 3000])
+def test_a_page_of_any_length_is_found_where_it_is_whole_and_nowhere_else(length: int) -> None:
+    for serial in range(40):  # the CRC, in front of the number of segments, is another one each time
+        made = page(serial, bytes(length), number=7, flags=4)
+        found = ogg.page_at(b"x" + made, 1)
+        assert found == ogg.Page(1, 1 + len(made), 4, serial, 7)
+    for stop in range(len(made)):
+        assert ogg.page_at(made[:stop], 0) is None
+    assert ogg.page_at(made, 1) is None
+    assert ogg.page_at(made.replace(b"OggS\0", b"OggS\1"), 0) is None
+
+
+def whole(*pages: bytes) -> tuple[Outcome, str]:
+    data = b"".join(pages)
+    found = ogg.check_whole(reader(data), len(data))
+    return found.outcome, found.detail
+
+
+def test_a_stream_is_proven_by_its_pages_and_the_missing_mark_of_its_last_is_said() -> None:
+    first, last = page(1, b"a", flags=2), page(1, b"b", number=1, flags=4)
+    assert whole(first, last) == (Outcome.PROVEN, "all 2 Ogg pages are right")
+    middle = page(1, b"b", number=1)
+    said = "all 2 Ogg pages are right, though no page is marked as the last"
+    assert whole(first, middle) == (Outcome.PROVEN, said)
+    assert whole(first, page(2, b"c", flags=2), last, page(2, b"d", number=1, flags=4))[0] is Outcome.PROVEN
+    assert whole() == (Outcome.BROKEN, "the Ogg stream is empty")
+
+
+def test_numbers_begin_where_the_first_page_does_and_go_on_after_their_largest() -> None:
+    assert whole(page(1, b"a", number=0xFFFFFFFF, flags=2), page(1, b"b", flags=4))[0] is Outcome.PROVEN
+    assert whole(page(1, b"a", number=5))[0] is Outcome.BROKEN
+    outcome, detail = whole(page(1, b"a", flags=2), page(1, b"b", number=2, flags=4))
+    assert (outcome, "page 1 has not the next number" in detail) == (Outcome.BROKEN, True)
+    ended = whole(page(1, b"a", flags=6), page(1, b"b", number=1))
+    assert ended[0] is Outcome.BROKEN, "nothing follows the last page of a stream"
+
+
+def test_damage_is_named_from_the_last_right_page_to_the_next() -> None:
+    first, middle, last = page(1, b"a", flags=2), page(1, b"b" * 300, number=1), page(1, b"c", number=2, flags=4)
+    spoilt = middle[:-1] + b"x"
+    data = first + spoilt + last
+    found = ogg.check_whole(reader(data), len(data))
+    assert (found.first, found.stop) == (len(first), len(first) + len(middle))
+    assert found.detail == f"Ogg page 1 is not right: bytes {found.first} to {found.stop - 1}"
+    cut = first + middle[:-1]
+    found = ogg.check_whole(reader(cut), len(cut))
+    assert (found.first, found.stop) == (len(first), len(cut))
+    assert "perhaps because the file is cut off" in found.detail
