@@ -297,8 +297,11 @@ class Admission:
             self._probe(source, now_s)
 
     def awaits_sizes(self, *, now_s: float) -> bool:
-        """Return whether to wait a moment for sizes: that they differ should be noticed."""
-        unprobed = self.awaited > 0 or any(each.asked for each in self.sources.values())
+        """Return whether to wait a moment for sizes: that they differ should be noticed.
+
+        A search counts as one source that is awaited; whom it finds later has a file of the same size.
+        """
+        unprobed = self.awaited > bool(self.job.spec.term) or any(each.asked for each in self.sources.values())
         return unprobed and self._report.elapsed_s(now_s) < SIZES_AWAITED_S
 
     def _probe(self, source: Source, now_s: float) -> None:

@@ -16,7 +16,12 @@ from protocol.model.value import Struct, field
 SEARCH_WAIT_S: Final = 5.0
 """How long answers are awaited, where the order says nothing else for its first search."""
 EARLY_S: Final = 1.0
-"""After the first answer that fits, a file of known size is begun with the users who answered so far."""
+"""After the first answer a file is begun with the users who answered so far, where it is clear which one it is."""
+EARLY_USERS_MIN: Final = 2
+EARLY_LEAD: Final = 2
+"""Of unknown size, a file is clear when so many users have it, and so many times as many as have any other ..."""
+QUIET_S: Final = 1.5
+"""... or no further user has answered for so long."""
 RESEARCH_FIRST_S: Final = 60.0
 RESEARCH_S: Final = 90.0
 RESEARCH_S_MAX: Final = 3600.0
@@ -52,6 +57,8 @@ class _JobSearch(Struct):
     """Number of the search under way."""
     heard_s: float = math.inf
     """When it brought its first answer."""
+    joined_s: float = math.inf
+    """When a further user answered last."""
     peers: set[str] = field(default_factory=set)
     """Users who answered it."""
     next_s: float = 0.0
@@ -122,7 +129,9 @@ class SourceSearch:
         search = self._of(hit.search)
         if search is not None and search.matches.add(hit):
             search.heard_s = min(search.heard_s, now_s)
-            search.peers.add(hit.peer)
+            if hit.peer not in search.peers:
+                search.joined_s = now_s
+                search.peers.add(hit.peer)
 
     def job_of(self, number: int) -> int | None:
         """Return the job that waits for this search."""
@@ -135,16 +144,25 @@ class SourceSearch:
         return len(search.peers) if search is not None and search.pending is not None else 0
 
     def early(self, *, now_s: float) -> list[Chosen]:
-        """Return what searches brought so far that are still under way, where the file's size says which one it is."""
+        """Return what searches brought so far that are still under way, where it is clear which file it is."""
         found: list[Chosen] = []
         for search in self._searches.values():
-            if search.pending is None or search.wanted_size_bytes < 0 or now_s < search.heard_s + EARLY_S:
+            if search.pending is None or now_s < search.heard_s + EARLY_S:
                 continue
             if search.target is not None:
                 found += [more] if (more := self._more_users(search)) is not None else []
-            elif self._best(search):
+            elif self._is_clear(search, now_s):
                 found.append(self._choose(search, ""))
         return found
+
+    def _is_clear(self, search: _JobSearch, now_s: float) -> bool:
+        """Whether what came until now says which file it is."""
+        users = [len(each.hits) for each in self._best(search)[:2]]
+        if search.wanted_size_bytes >= 0:
+            return bool(users)
+        first, second = (*users, 0, 0)[:2]
+        leads = first >= EARLY_LEAD * second or now_s >= search.joined_s + QUIET_S
+        return first >= EARLY_USERS_MIN and leads
 
     def ended(self, ended: SearchEnded, *, now_s: float) -> Chosen | None:
         """Return what the search brought; None when no job waits for it, or it brought no new user."""

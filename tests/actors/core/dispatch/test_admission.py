@@ -195,6 +195,14 @@ def test_a_complete_part_is_sealed_without_a_request() -> None:
     assert not said(posts, LeaseGranted)
 
 
+@pytest.mark.parametrize(("term", "sealed"), [("", 0), ("tide", 1)])
+def test_a_named_source_that_has_not_said_the_size_is_waited_for_but_not_a_search(term: str, sealed: int) -> None:
+    state = DispatchState(wanted(source_count=2, begun=True, term=term), now_s=0.0)
+    state.start()
+    deliver(state, joined(0), probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 8)), now_s=0.1)
+    assert len(said(deliver(state, OPENED, now_s=0.2), SealFile)) == sealed
+
+
 def test_an_empty_file_is_sealed_at_once() -> None:
     state = job(1)
     deliver(state, probed(0, 0))

@@ -360,7 +360,7 @@ def test_a_file_of_known_size_is_begun_while_its_search_is_under_way_and_does_no
     assert expected(pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)) == [2]
 
 
-def test_a_file_of_any_size_is_chosen_when_all_have_answered() -> None:
+def test_a_file_of_any_size_that_one_user_has_waits_for_all_answers() -> None:
     pool = PoolState(("fetch-1",))
     tell(pool, asked(0, term="f", size_bytes=-1), hit("bob"))
     assert came(pool.handle(Ticked(), now_s=4.0)) == []
@@ -369,6 +369,25 @@ def test_a_file_of_any_size_is_chosen_when_all_have_answered() -> None:
     assert came(pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)) == [
         "slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac",
     ]  # fmt: skip
+
+
+def test_a_file_of_any_size_is_begun_early_where_it_has_twice_the_users_of_any_other() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(0, term="f", size_bytes=-1), hit("bob"), hit("eve", size_bytes=9), hit("sue", size_bytes=9))
+    assert came(pool.handle(Ticked(), now_s=0.9)) == []
+    assert came(pool.handle(Ticked(), now_s=1.1)) == ["slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac"]
+    pool.handle(DispatcherReady(job=1), now_s=1.2)
+    tell(pool, hit("ian", size_bytes=9), hit("ann"), hit("liz"), hit("may"))
+    assert came(pool.handle(Ticked(), now_s=2.0)) == ["slsk://ian/m%5Cf.flac"], "it keeps to the file that was begun"
+
+
+def test_of_two_files_as_common_one_is_begun_once_no_further_user_answers() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(0, term="f", size_bytes=-1), hit("bob"), hit("liz"), hit("eve", size_bytes=9))
+    pool.handle(hit("sue", size_bytes=9), now_s=1.0)
+    assert came(pool.handle(Ticked(), now_s=2.4)) == [], "another user answered a moment ago"
+    pool.handle(hit("sue", "m\\g.flac"), now_s=2.4)  # the same one, again
+    assert came(pool.handle(Ticked(), now_s=2.6)) == ["slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac"]
 
 
 def test_the_order_says_how_long_answers_to_its_first_search_are_awaited() -> None:
@@ -393,7 +412,7 @@ def test_one_who_looks_on_is_told_of_the_login_and_of_the_users_so_far() -> None
     assert (said(0.5), said(1.0)) == (["logging in"], [])
     tell(pool, SessionChanged(state="online", detail="", final=False))
     assert said(1.5) == [""]
-    tell(pool, hit("bob"), hit("eve"), hit("eve", "other.flac"))
+    tell(pool, hit("bob"), hit("eve", "other.flac"), hit("eve", "third.flac"))
     assert (said(2.0), said(2.5)) == (["2 users so far"], [])
 
 
