@@ -37,16 +37,19 @@ class Place:
         brokers = leaving.enter_context(Brokers(root / "broker")).start()
         self.box: Network = leaving.enter_context(network(users, content))
         self.fleet = leaving.enter_context(Fleet(root, brokers.urls, str(self.out)))
-        for node in NODES:
-            self.fleet.add(node, more=self._account(node))
-        self.fleet.joined(2)
-        self.fleet.until(lambda: all("slsk" in node["schemes"] for node in self.fleet.view()["nodes"]), 60, "logged in")
+        logged_in(self.fleet, self.box)
 
-    def _account(self, node: str) -> str:
-        return (
-            f'[soulseek]\nusername = "{node}"\npassword = "any"\nserver = "{self.box.server_host}"\n'
-            f'port = {self.box.server_port}\nbind = "127.0.0.1"\nsharing = false\n'
+
+def logged_in(fleet: Fleet, box: Network) -> None:
+    """Start both nodes, each with a login of its own."""
+    for node in NODES:
+        account = (
+            f'[soulseek]\nusername = "{node}"\npassword = "any"\nserver = "{box.server_host}"\n'
+            f'port = {box.server_port}\nbind = "127.0.0.1"\nsharing = false\n'
         )
+        fleet.add(node, more=account)
+    fleet.joined(2)
+    fleet.until(lambda: all("slsk" in node["schemes"] for node in fleet.view()["nodes"]), 60, "logged in")
 
 
 @pytest.mark.long
