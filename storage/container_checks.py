@@ -125,17 +125,18 @@ def check_whole(content: StoredContent, name: str) -> Whole:
     """Check a complete file by its container, decoding it where a decoder is installed."""
     size = content.layout.size_bytes
     try:
-        kind = formats.found_format(content.read, size, name)
-        decoded = _decoded(content, kind.name) if kind is not None else None
+        found = formats.found_format(content.read, size, name)
+        kind = found.name if found is not None else ""
+        decoded = _decoded(content, kind)
         if decoded is True:
-            return Whole(*_decoded_claim(content, kind.name if kind is not None else ""))
+            return Whole(*_decoded_claim(content, kind))
         _, check = formats.check_whole(content.read, size, name)
     except TimeUp:
         return Whole(detail="its own checks need more time than the download took: not finished")
     except (NotStored, OSError) as fault:
         return Whole(detail=f"its own checks could not be read: {fault}")
     if decoded is False and check.outcome is not Outcome.BROKEN:
-        check = WholeCheck(Outcome.BROKEN, f"the {kind.name if kind else ''} content has another digest", 0, size)
+        check = WholeCheck(Outcome.BROKEN, f"the {kind} content has another digest", 0, size)
     if check.outcome is Outcome.BROKEN:
         check = _with_range(check)
         chunk, count = content.layout.chunk_size, content.layout.chunk_count
@@ -143,7 +144,7 @@ def check_whole(content: StoredContent, name: str) -> Whole:
         return Whole("", check.detail, first, max(min(-(-check.stop // chunk), count), first + 1))
     if check.outcome is not Outcome.PROVEN:
         return Whole(detail=check.detail)
-    return Whole("frames", check.detail, digest_open=kind is not None and _names_digest(content, kind.name))
+    return Whole("frames", check.detail, digest_open=_names_digest(content, kind))
 
 
 def _names_digest(content: StoredContent, kind: str) -> bool:

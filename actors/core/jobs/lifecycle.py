@@ -179,13 +179,13 @@ class Lifecycle:
 
     def count(self, *, chunks: int, stops: int, trims: int) -> None:
         """Add what sources did; what they lose again with a failing disk they have done all the same."""
-        if chunks > 0 or stops > 0 or trims > 0:
-            self._totals_changed = True
-            self.totals = self.totals.but(
-                chunks=self.totals.chunks + max(chunks, 0),
-                stops=self.totals.stops + max(stops, 0),
-                trims=self.totals.trims + max(trims, 0),
-            )
+        before = self.totals
+        self.totals = before.but(
+            chunks=before.chunks + max(chunks, 0),
+            stops=before.stops + max(stops, 0),
+            trims=before.trims + max(trims, 0),
+        )
+        self._totals_changed = self._totals_changed or self.totals != before
 
     def unwritten(self) -> Iterator[Write]:
         """Yield the totals where they changed since they were written."""

@@ -143,6 +143,13 @@ def test_a_schedule_of_no_sense_changes_nothing(wrong: LimitWindow) -> None:
     assert rig.manager.counts({}).schedule == (OFFICE, NIGHT)
 
 
+@pytest.mark.parametrize("right", [window((0, 6), 0, 24, 0), window((3,), 23, 0, 1)])
+def test_a_schedule_may_lift_the_limit_and_reach_over_midnight(right: LimitWindow) -> None:
+    rig = Rig(SETTINGS)
+    rig.hear(SetSchedule(request=1, reply_to=GATEWAY, windows=(right,)))
+    assert rig.manager.counts({}).schedule == (right,)
+
+
 def test_settings_that_were_read_again_hold_from_then_on() -> None:
     rig = Rig(jobs_active_max=1)
     rig.order(name="1")

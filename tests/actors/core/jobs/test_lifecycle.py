@@ -31,6 +31,7 @@ from protocol.messages import (
     WatchEvents,
 )
 from protocol.model.identity import Claim
+from protocol.model.job_policy import JobPolicy
 from protocol.model.job_views import JobView
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
@@ -337,6 +338,29 @@ def test_after_the_death_of_everything_active_jobs_go_on_first_with_new_runs() -
     assert [rig.number(id) for id in active] == [3, 4]
     assert rig.state(waiting) == "queued"
     assert [rig.store.attempts[number].outcome for number in (1, 2)] == ["lost", "lost"]
+
+
+def test_active_jobs_that_fewer_may_be_by_now_wait_in_the_store_too() -> None:
+    rig = Rig(jobs_active_max=3)
+    ids = [rig.order(name=str(number)).id for number in range(3)]
+    rig.settings = JobPolicy(jobs_active_max=1)
+    rig.begin(fresh=True)
+    assert [rig.state(id) for id in ids] == ["active", "queued", "queued"]
+
+
+def test_the_best_place_in_a_queue_is_shown_of_those_that_are_known() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER)).id
+    for number, place in ((0, -1), (1, -1)):
+        rig.hear(row(1, number, queue_place=place))
+    job = rig.manager.jobs.living[id]
+    assert snapshot(job, rig.now).queue_place == -1
+    rig.hear(row(1, 1, queue_place=7))
+    assert snapshot(job, rig.now).queue_place == 7
+    rig.hear(row(1, 0, queue_place=0))
+    assert snapshot(job, rig.now).queue_place == 0
+    rig.pause(id)
+    assert snapshot(job, rig.now).queue_place == -1
 
 
 def test_what_was_paused_or_cancelled_stays_so_after_the_death_of_everything() -> None:
