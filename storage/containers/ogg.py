@@ -66,7 +66,7 @@ def _pages(data: bytes, at: int) -> Iterator[Page]:
         tried = 0 if page is not None else tried + 1
         if page is not None:
             yield page
-        at = page.stop if page is not None else at + 1
+        at = page.stop if page is not None else at + len(MAGIC)
 
 
 def check_boundary(read: Read, size: int, offset: int) -> BoundaryCheck:

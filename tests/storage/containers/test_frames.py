@@ -1,11 +1,13 @@
-"""Single frames and pages: MP3 headers as the standard has them, LAME's tag, and Ogg pages of every shape."""
+"""Single frames, pages and members: headers as the formats' standards have them, and which bytes are named."""
 
+import io
 import struct
+import zipfile
 
 import pytest
 
-from storage.containers import mp3, ogg
-from storage.containers.reading import Outcome
+from storage.containers import flac, mp3, ogg, zip_archive
+from storage.containers.reading import BLOCK_BYTES, Outcome, crc32_ogg
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
 
@@ -193,3 +195,170 @@ def test_damage_is_named_from_the_last_right_page_to_the_next() -> None:
     found = ogg.check_whole(reader(cut), len(cut))
     assert (found.first, found.stop) == (len(first), len(cut))
     assert "perhaps because the file is cut off" in found.detail
+
+
+def test_a_page_of_the_largest_size_is_read_to_its_end_over_two_reads() -> None:
+    def largest(number: int) -> bytes:
+        made = (
+            b"OggS\0\0" + struct.pack("<QIII", 0, 1, number, 0) + bytes([255]) + bytes([255]) * 255 + bytes(255 * 255)
+        )
+        return made[:22] + struct.pack("<I", crc32_ogg(made)) + made[26:]
+
+    first = page(1, bytes(3780), flags=2)
+    pages = [first, *(largest(number) for number in range(1, 18))]
+    assert (BLOCK_BYTES - len(first)) % len(pages[1]) > len(pages[1]) - 200, "the first read ends just inside a page"
+    assert whole(*pages)[0] is Outcome.PROVEN
+
+
+# --- FLAC, by RFC 9639 ---
+
+
+def flac_header(
+    size_code: int = 12,
+    rate_code: int = 9,
+    number: bytes = b"\0",
+    extra: bytes = b"",
+    *,
+    last: int = 0x08,
+    sync: int = 0xF8,
+) -> bytes:
+    head = bytes((0xFF, sync, size_code << 4 | rate_code, last)) + number + extra
+    return head + bytes([writers.crc(head, 7, 8)])
+
+
+def parsed(head: bytes) -> flac.Header | None:
+    return flac.header_at(b"x" + head + b"\xff\xff", 1)
+
+
+BLOCK_SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608, 8: 256, 9: 512, 12: 4096, 15: 32768}
+
+
+@pytest.mark.parametrize("code", BLOCK_SIZES)
+def test_the_usual_block_sizes_of_flac_are_known_by_their_codes(code: int) -> None:
+    assert parsed(flac_header(code)) == flac.Header(b"\xff\xf8", 6, 0, BLOCK_SIZES[code])
+
+
+def test_unusual_block_sizes_and_rates_stand_behind_the_number() -> None:
+    assert parsed(flac_header(6, extra=b"\x07")) == flac.Header(b"\xff\xf8", 7, 0, 8)
+    assert parsed(flac_header(7, extra=b"\x12\x34")) == flac.Header(b"\xff\xf8", 8, 0, 0x1235)
+    for rate_code, length in ((12, 1), (13, 2), (14, 2)):
+        found = parsed(flac_header(rate_code=rate_code, extra=bytes(length)))
+        assert found is not None
+        assert found.length == 6 + length
+    found = parsed(flac_header(7, 14, extra=b"\x12\x34\0\0"))
+    assert found is not None
+    assert (found.length, found.samples) == (10, 0x1235)
+
+
+@pytest.mark.parametrize("number", [0, 1, 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000])
+def test_numbers_of_frames_are_coded_like_characters(number: int) -> None:
+    found = parsed(flac_header(number=writers.coded_number(number)))
+    assert found is not None
+    assert (found.number, found.next_number) == (number, number + 1)
+    found = parsed(flac_header(number=writers.coded_number(number), sync=0xF9))
+    assert found is not None
+    assert (found.number, found.next_number) == (number, number + 4096)
+
+
+def test_numbers_of_samples_are_longer_than_numbers_of_frames() -> None:
+    longest = b"\xfe" + b"\xbf" * 6
+    found = parsed(flac_header(number=longest, sync=0xF9))
+    assert found is not None
+    assert found.number == (1 << 36) - 1
+    assert parsed(flac_header(number=longest)) is None
+    five = b"\xfc" + b"\xbf" * 5
+    found = parsed(flac_header(number=five))
+    assert found is not None
+    assert found.number == (1 << 30) - 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        flac_header(0),
+        flac_header(rate_code=15),
+        flac_header(last=0xB8),  # eleven channels
+        flac_header(last=0x06),  # a sample size that is reserved
+        flac_header(last=0x09),
+        flac_header(sync=0xFA),
+        flac_header(number=b"\x80"),
+        flac_header(number=b"\xff"),
+        flac_header(number=b"\xc2\xc0"),
+        flac_header()[:-1] + b"\0",
+        flac_header()[:5],
+    ],
+)
+def test_what_the_flac_format_reserves_or_has_another_crc_is_no_header(head: bytes) -> None:
+    assert flac.header_at(head, 0) is None
+
+
+def metadata(*blocks: tuple[int, int], magic: bytes = b"fLaC", audio: int = 10) -> bytes:
+    """Blocks of these kinds and lengths; the last one is marked."""
+    out = magic
+    for at, (kind, length) in enumerate(blocks):
+        out += bytes([kind | (0x80 if at == len(blocks) - 1 else 0)]) + length.to_bytes(3, "big")
+        out += (
+            (bytes(10) + struct.pack(">Q", 44100 << 44 | 1 << 41 | 15 << 36 | 7) + bytes(range(1, 17)))[:length]
+            if not at
+            else bytes(length)
+        )
+    return out + bytes(audio)
+
+
+def info_of(data: bytes) -> flac.StreamInfo | None:
+    return flac.stream_info(reader(data), len(data))
+
+
+def test_the_parameters_of_a_flac_stream_stand_in_its_first_block() -> None:
+    data = metadata((0, 34), (4, 70_000), (1, 0))
+    wanted = flac.StreamInfo(len(data) - 10, 44100, 2, 16, 7, bytes(range(1, 17)).hex())
+    assert info_of(data) == wanted
+    tag = b"ID3\4\0\0\0\0\1\2" + bytes(130)
+    assert info_of(tag + data) == flac.StreamInfo(wanted.audio_at + 140, 44100, 2, 16, 7, wanted.md5)
+    assert info_of(metadata((0, 34), audio=0)) == flac.StreamInfo(42, 44100, 2, 16, 7, wanted.md5)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        metadata((0, 34), magic=b"fLaX"),
+        metadata((1, 34)),
+        metadata((0, 33)),
+        metadata((0, 34), audio=0)[:-1],
+        metadata((0, 34), (4, 100), audio=0)[:-1],
+        metadata((0, 34), (4, 100), audio=0)[:42],
+        b"",
+    ],
+)
+def test_metadata_that_is_malformed_or_cut_off_says_nothing(data: bytes) -> None:
+    assert info_of(data) is None
+
+
+# --- zip and xz: exactly which bytes ---
+
+
+def test_a_damaged_member_of_an_archive_is_named_with_its_bytes() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name in ("one.txt", "two.txt"):
+            made.writestr(zipfile.ZipInfo(name), name.encode() * 50)
+    data = bytearray(out.getvalue())
+    begin = data.find(b"PK\3\4", 1)
+    assert zip_archive.check_whole(reader(bytes(data)), len(data)).detail == "all 2 zip members have their CRC-32"
+    data[begin + 60] ^= 1
+    found = zip_archive.check_whole(reader(bytes(data)), len(data))
+    assert (found.outcome, found.first, found.stop) == (Outcome.BROKEN, begin, begin + 30 + 7 + 350)
+    assert found.detail == f"zip member 'two.txt' is damaged: bytes {begin} to {found.stop - 1}"
+
+
+def test_members_that_cannot_be_read_are_counted_and_folders_are_not() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr(zipfile.ZipInfo("folder/"), b"")
+        made.writestr(zipfile.ZipInfo("one.txt"), b"text")
+    data = bytearray(out.getvalue())
+    assert zip_archive.check_whole(reader(bytes(data)), len(data)).outcome is Outcome.PROVEN
+    data[data.rfind(b"PK\1\2") + 8] |= 1  # encrypted, says the directory
+    found = zip_archive.check_whole(reader(bytes(data)), len(data))
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.detail == "1 of 2 zip members are encrypted or packed unusually"
