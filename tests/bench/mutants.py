@@ -37,6 +37,10 @@ ENVIRONMENT = {
 
 _UNSEEN = re.compile(r"^ *@|(strict|frozen)=True$")
 """Whether a dataclass is frozen or has slots, and whether `zip` would notice a bug of ours: no behaviour."""
+_NO_CHANGE = re.compile(r"BitOr_|_(Eq|NotEq|Lt|LtE|Gt|GtE)_Is(Not)?$")
+"""The bars of types; and whether equal numbers are one object, which is the interpreter's affair."""
+_STAR = re.compile(r"[(, ]\*,")
+"""Of a signature, no product."""
 
 
 class Mutant(NamedTuple):
@@ -128,7 +132,7 @@ def mutants_of(tree: Path, module: str) -> Iterator[Mutant]:
 
     text = (tree / module).read_text(encoding="utf-8")
     lines = text.splitlines()
-    kinds = {name: get_operator(name) for name in operator_names() if "BitOr_" not in name}  # the bars of types
+    kinds = {name: get_operator(name) for name in operator_names() if not _NO_CHANGE.search(name)}
     operators = [(name, kind()) for name, kind in kinds.items() if not kind.arguments()]
     counts: defaultdict[str, int] = defaultdict(int)
     found: list[Mutant] = []
@@ -137,7 +141,8 @@ def mutants_of(tree: Path, module: str) -> Iterator[Mutant]:
         def visit(self, node: Any) -> Any:
             for name, operator in operators:
                 for (row, column), _end in operator.mutation_positions(node):
-                    if not _UNSEEN.search(lines[row - 1][: column + 4]):
+                    star = "Operator_Mul_" in name and _STAR.search(lines[row - 1])
+                    if not star and not _UNSEEN.search(lines[row - 1][: column + 4]):
                         found.append(Mutant(module, name, counts[name], row, column))
                     counts[name] += 1
             return node

@@ -106,14 +106,15 @@ def test_a_failed_sync_in_the_background_is_heard_and_letting_go_raises_no_more(
     assert fault.value.kind is PartFileFaultKind.IO_ERROR
 
 
-def test_chunks_that_the_disk_lost_are_missing_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lost", "said"), [([2], "1 damaged chunk"), ([1, 2], "2 damaged chunks")])
+def test_chunks_that_the_disk_lost_are_missing_again(tmp_path: Path, lost: list[int], said: str) -> None:
     half(tmp_path).abandon()
     with (tmp_path / PART).open("r+b") as file:
-        file.seek(2 * CHUNK)
-        file.write(bytes(CHUNK))
+        file.seek(lost[0] * CHUNK)
+        file.write(bytes(len(lost) * CHUNK))
     run = again(tmp_path)
-    assert chunks(run.verified) == {0, 1, 3, 4}
-    assert "1 damaged chunk will be fetched again" in run.message
+    assert chunks(run.verified) == {0, 1, 2, 3, 4} - set(lost)
+    assert f"{said} will be fetched again" in run.message
     finish(run, DATA)
 
 
