@@ -19,7 +19,7 @@ EARLY_S: Final = 1.0
 """After the first answer a file is begun with the users who answered so far, where it is clear which one it is."""
 EARLY_USERS_MIN: Final = 2
 EARLY_LEAD: Final = 2
-"""Of unknown size, a file is clear when it has so many users, and so many times the users of the next one ..."""
+"""Of unknown size, a file is clear when at least this number of users have it, this multiple of the next one ..."""
 QUIET_S: Final = 1.5
 """... or no further user has answered for so long."""
 RESEARCH_FIRST_S: Final = 60.0
