@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -106,6 +107,7 @@ HOMES = {
     "psutil": {"actors/runtime/process_stats.py"},
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
+CONSTANT = re.compile(r"`([A-Z_]+)` ([\d./]+(?: \d{3})*)(?: ([MG]iB))?")
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
 WALL_CLOCK_HOMES = {
@@ -236,6 +238,30 @@ def test_every_module_keeps_the_rules() -> None:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as circle:
         raise AssertionError(" imports ".join(reversed(circle.args[1]))) from None
+
+
+def test_the_table_of_tuning_constants_is_what_the_code_has() -> None:
+    table = (
+        (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Tuning constants")[2].partition("\n## ")[0]
+    )
+    wrong = []
+    for row in table.splitlines():
+        _, _, constants, places, *_ = [*row.split("|"), "", "", "", ""]
+        names = re.findall(r"`([^`]+)`", places)
+        folder, found = ROOT, dict[str, set[float]]()
+        for name in names if CONSTANT.search(constants) else ():
+            folder = next(each for each in (ROOT / "actors/core", ROOT, folder) if (each / name).exists())
+            files = [folder / name] if name.endswith(".py") else sorted((folder / name).glob("*.py"))
+            folder = files[0].parent
+            for path in files:
+                for constant, value in re.findall(r"^([A-Z_]+): Final = (.+)$", path.read_text(encoding="utf-8"), re.M):
+                    with suppress(Exception):  # one that is no number
+                        found.setdefault(constant, set()).add(float(eval(value, {"float": float})))
+        for constant, value, unit in CONSTANT.findall(constants):
+            said = float(eval(value.replace(" ", ""))) * {"MiB": 1 << 20, "GiB": 1 << 30}.get(unit, 1)
+            if not any(abs(each - said) < 1e-9 for each in found.get(constant, ())):
+                wrong.append(f"{constant} is not {value}: {found.get(constant)}")
+    assert not wrong, wrong
 
 
 def reached_modules(nodes: Iterable[ast.AST], modules: Container[str]) -> Iterator[str]:
