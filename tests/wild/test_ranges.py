@@ -50,6 +50,33 @@ def test_parts_that_begin_earlier_have_the_overlap_dropped(serve: Serve, whole: 
 
 
 @PROBES
+@pytest.mark.parametrize("etag", ['"v1"', ""])
+def test_a_server_that_breaks_each_connection_before_a_chunk_is_complete_is_asked_on(
+    serve: Serve, whole: bool, etag: str
+) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, cut=50_000, etag=etag, modified=etag))
+    got = fetch(server.url(), whole=whole)
+    assert (got.data, got.faults) == (DATA, [])
+
+
+def test_a_file_that_is_another_one_after_a_break_is_noticed_without_a_validator(serve: Serve) -> None:
+    other = bytes(byte ^ 1 for byte in DATA)
+
+    def replaced(request: Request, reply: Reply) -> bool:
+        data = DATA if len(server.requests) == 1 else other
+        return File(data, etag="", modified="")(request, reply, cut=50_000)
+
+    server = serve(replaced)
+    assert fault_of(server.url()).kind is FaultKind.CHANGED
+
+
+def test_a_server_that_breaks_each_connection_at_once_is_not_asked_on_without_rest(serve: Serve) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, cut=5_000))
+    assert fault_of(server.url()).kind is FaultKind.SHORT_BODY
+    assert len(server.requests) < 20
+
+
+@PROBES
 @pytest.mark.parametrize("limit", [300_000, 140_000])
 @pytest.mark.parametrize("status", ["403 Forbidden", "400 Bad Request", "416 Range Not Satisfiable", "500 Oops"])
 def test_a_server_that_refuses_large_ranges_gets_smaller_ones(

@@ -44,6 +44,13 @@ CHECK_S_MAX: Final = 10.0
 CHECKS_MAX: Final = 16
 """A server has hardly more nodes than that; each may show validators of its own."""
 _OFFSET_PROBE: Final = Asked(start=1, stop=2)
+_BROKEN_OFF: Final = frozenset({FaultKind.RESET, FaultKind.SHORT_BODY})
+RESUME_BYTES_MIN: Final = 16 << 10
+"""What a connection must have brought before it broke, for the rest to be asked for at once."""
+RESUMES_MAX: Final = 64
+"""Broken connections of one transfer after which the dispatcher decides: together they bring a chunk of a megabyte."""
+OVERLAP_BYTES: Final = 4 << 10
+"""How far before the place of a break the rest is asked for: these bytes are compared, not delivered."""
 
 
 class _Way(Enum):
@@ -61,7 +68,9 @@ class _Transfer(Struct):
     """Body being asked for or read.
 
     `asked.start` moves along when the rest is asked for; `first` is where it began. `position`: offset in the file of
-    the next byte. `skip`: bytes to drop before it. `brought` None: the head has not come. `over`: aborted or failed,
+    the next byte. `skip`: bytes to drop before it. `known`: bytes from there on that were delivered before a break.
+    `resumed_at`: offset from which the connection in use brings new bytes, `resumes`: how many broke before it.
+    `brought` None: the head has not come. `over`: aborted or failed,
     nothing more to come. `idle`: the body stood open, unread, for a while.
     `checking`: only compared with what is known. `hops`: where redirects led.
     """
@@ -70,6 +79,9 @@ class _Transfer(Struct):
     first: int
     position: int
     skip: int = 0
+    known: int = 0
+    resumed_at: int = 0
+    resumes: int = 0
     head: Head | None = None
     brought: Brought | None = None
     conditional: bool = False
@@ -273,12 +285,12 @@ class HttpReader:
             return False
         if transfer.brought.stop is not None and transfer.brought.stop <= asked.start:
             return False
-        transfer.asked, transfer.first = asked, transfer.position
+        transfer.asked, transfer.first, transfer.resumed_at = asked, transfer.position, transfer.position
         transfer.ended, transfer.ways = False, set()
         return True
 
     def _begin(self, asked: Asked) -> _Transfer:
-        transfer = self._transfer = _Transfer(asked, asked.start, asked.start)
+        transfer = self._transfer = _Transfer(asked, asked.start, asked.start, resumed_at=asked.start)
         if self._target == self._origin:
             transfer.ways.add(_Way.FROM_ORIGIN)
         self._ask(transfer)
@@ -340,7 +352,8 @@ class HttpReader:
             raise SourceFault(FaultKind.WRONG_RANGE, f"{self._target.authority} begins at byte {got.start}")
         transfer.brought = got
         if transfer.asked.from_start:
-            transfer.position = transfer.first = got.start
+            transfer.position = transfer.first = transfer.resumed_at = got.start
+            transfer.known = 0
         transfer.skip = transfer.position - got.start
         transfer.ended = transfer.position == transfer.limit and not transfer.more
         if head.status == 206:
@@ -478,13 +491,35 @@ class HttpReader:
             return 0
         try:
             return self._read(transfer, view)
-        except SourceFault:
-            if not transfer.idle:
+        except SourceFault as fault:
+            if not transfer.idle and not self._resumable(transfer, fault):
                 self._fail(transfer)
                 raise
-        self._exchange.close()  # it was ended while it stood open: that is no fault
-        self._ask(transfer)
+        self._exchange.close()
+        if transfer.idle:  # it was ended while it stood open: that is no fault
+            self._ask(transfer)
+        else:
+            self._resume(transfer)
         return 0
+
+    def _resumable(self, transfer: _Transfer, fault: SourceFault) -> bool:
+        """Whether the rest of a body that broke off is asked for at once: it brought enough, and offsets work.
+
+        Without this a server that ends each connection before a chunk is complete would never bring one.
+        """
+        enough = transfer.position - transfer.resumed_at >= RESUME_BYTES_MIN
+        ranged = self._ranges_ok and transfer.asked.ranged and not transfer.checking
+        coded = transfer.brought is not None and transfer.brought.coding
+        return fault.kind in _BROKEN_OFF and enough and ranged and not coded and transfer.resumes < RESUMES_MAX
+
+    def _resume(self, transfer: _Transfer) -> None:
+        """Ask for the rest on a new connection, from some bytes before the break: they show if it is the same file."""
+        transfer.resumes += 1
+        transfer.resumed_at = transfer.position
+        transfer.known = min(OVERLAP_BYTES, transfer.position - max(self._sample.start, transfer.first))
+        transfer.asked = replace(transfer.asked, start=transfer.position - transfer.known)
+        transfer.ways = {_Way.FROM_ORIGIN} if self._target == self._origin else set()
+        self._ask(transfer)
 
     def _read(self, transfer: _Transfer, view: memoryview) -> int:
         host, limit = self._target.authority, transfer.limit
@@ -492,8 +527,9 @@ class HttpReader:
         body = self._exchange.body()
         if transfer.skip:
             view = view[: transfer.skip]
-        elif limit is not None:
-            view = view[: limit - transfer.position]
+        else:
+            view = view[: transfer.known or len(view)]
+            view = view if limit is None else view[: limit - transfer.position]
         try:
             count = body.read_into(view)
         except OSError as error:
@@ -509,12 +545,14 @@ class HttpReader:
         if not self._sample.take(transfer.position, view[:count]):
             raise self._changed()
         transfer.position += count
+        new = 0 if transfer.known else count
+        transfer.known -= count - new
         transfer.idle = transfer.idle and not count
         if transfer.position == limit and transfer.more:
             self._go_on(transfer)
         else:
             transfer.ended = transfer.position == limit or (limit is None and body.ended)
-        return count
+        return new
 
     def _go_on(self, transfer: _Transfer) -> None:
         """The answer brought less than the file: ask for what follows."""
@@ -540,7 +578,7 @@ class HttpReader:
 
     @property
     def position(self) -> int:
-        return self._transfer.position if self._transfer else 0
+        return self._transfer.position + self._transfer.known if self._transfer else 0
 
     def hang_up(self) -> bool:
         transfer = self._transfer
