@@ -114,7 +114,6 @@ class _Job(Struct):
     part: PartFile
     dispatcher: str
     checksum: Checksum | None
-    chunk_size: int
     recorded: dict[int, bytes]
     """Validators, by source hash, from an earlier attempt whose chunks were believed."""
     sealed: FileSealed | None = None
@@ -242,7 +241,13 @@ class Assembler(Actor):
             )
         if part.has_all(0, 1):
             self._inspector.recognise(request.job, part, _file_name(request), request.dispatcher)
-        ready = PartFileReady(job=request.job, part_path=part.part_path, message=note, store=self._generation)
+        ready = PartFileReady(
+            job=request.job,
+            part_path=part.part_path,
+            message=note,
+            store=self._generation,
+            chunk_size=part.chunk_size,
+        )
         self.bus.post(request.dispatcher, ready)
 
     def _return_slots(self, claim: ClaimSlots) -> None:
@@ -274,6 +279,7 @@ class Assembler(Actor):
                 name,
                 size_bytes=spec.size_bytes,
                 chunk_size=spec.chunk_size,
+                any_chunk_size=request.any_chunk_size,
                 preallocate=spec.policy.preallocate,
                 sync=spec.policy.sync,
                 again=request.again,
@@ -322,7 +328,7 @@ class Assembler(Actor):
         spec = request.spec
         checksum = Checksum.parse(spec.checksum) if spec.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
-        self._jobs[request.job] = _Job(request, opened.part, request.dispatcher, checksum, spec.chunk_size, recorded)
+        self._jobs[request.job] = _Job(request, opened.part, request.dispatcher, checksum, recorded)
         self._report_open(request, opened.part, opened.message)
         self._pieces.begin(request.job, request.dispatcher, opened.part, spec.pieces)
 
@@ -370,8 +376,8 @@ class Assembler(Actor):
             self._inspector.recognise(filled.job, job.part, _file_name(job.request), job.dispatcher)
         for kind, runs in ((ChunksStored, written.stored), (ChunksRepeated, written.repeated)):
             for first, stop in runs:
-                begin = (first - filled.first) * job.chunk_size
-                length = min((stop - filled.first) * job.chunk_size, filled.length_bytes) - begin
+                begin = (first - filled.first) * job.part.chunk_size
+                length = min((stop - filled.first) * job.part.chunk_size, filled.length_bytes) - begin
                 self._report(
                     job,
                     kind(
@@ -537,7 +543,7 @@ def _matches(job: _Job, request: OpenPartFile) -> bool:
     """Whether the request can go on with what is open. A sealed file is done, by whatever name."""
     if job.sealed is not None:
         same_size = request.spec.size_bytes in (-1, job.part.size_bytes)
-        return same_size and job.chunk_size == request.spec.chunk_size
+        return same_size and (request.any_chunk_size or job.part.chunk_size == request.spec.chunk_size)
     return _terms(job.request) == _terms(request) and job.part.resumable
 
 

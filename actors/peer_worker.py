@@ -223,7 +223,7 @@ class PeerWorker(Actor):
             granted.first,
             granted.stop,
             size_bytes=granted.size_bytes,
-            chunk_size=self._request.chunk_size,
+            chunk_size=granted.chunk_size,
             slot_bytes=SLOT_BYTES,
             lead=granted.lead,
             overlap=granted.overlap,
@@ -369,7 +369,7 @@ class PeerWorker(Actor):
             first=handover.first,
             slot=slot,
             length_bytes=handover.length_bytes,
-            digests=digests_of(view, handover.length_bytes, self._request.chunk_size),
+            digests=digests_of(view, handover.length_bytes, transfer.chunk_size),
             source_hash=self._source_hash,
             shelf=self._slot_returns.address,
         )

@@ -93,12 +93,14 @@ class PartFile:
         roots: tuple[str, ...] = (),
         existing: str = "rename",
         start_over: bool = False,
+        any_chunk_size: bool = False,
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
         `start_over`: a part file of ours of another size is replaced.
+        `any_chunk_size`: one that goes on keeps the chunk size that its records have.
         `progress` is called with the state of the re-hash. `folder` must lie inside one of `roots`, if any.
         `existing`: one of `EXISTING`; the seal replaces a file that has the name when it is to be overwritten, or
         resumed: then the part file begins with what that holds.
@@ -115,6 +117,7 @@ class PartFile:
             progress=progress,
             roots=roots,
             start_over=start_over,
+            any_chunk_size=any_chunk_size,
         )
         part.replaces = existing in ("overwrite", "resume")
         opened = cls(part)
@@ -135,6 +138,10 @@ class PartFile:
     def size_bytes(self) -> int:
         """-1 while it is not known."""
         return self._part.layout.size_bytes
+
+    @property
+    def chunk_size(self) -> int:
+        return self._part.layout.chunk_size
 
     def pieces(self, hashes: PieceHashes) -> Pieces:
         """Return the state of its pieces, none checked yet. Raises BadPieceList, OSError; ValueError without a size."""

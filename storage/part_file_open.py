@@ -9,6 +9,7 @@ from typing import Final
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.filenames import numbered
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
 from protocol.model.value import Struct, field
 from storage.chunk_index import ChunkIndex
 from storage.chunk_journal import Evidence, Header, Journal, JournalContents
@@ -109,10 +110,12 @@ def prepare(
     progress: Progress = no_progress,
     roots: tuple[str, ...] = (),
     start_over: bool = False,
+    any_chunk_size: bool = False,
 ) -> PreparedPart:
     """Lock, inspect, verify, allocate. PartFileFault when it cannot be used; BUSY and OTHER_JOB touch nothing.
 
     `start_over`: a part file of ours of another size is replaced.
+    `any_chunk_size`: one that goes on keeps its chunk size.
     `again`: after a fault of the disk. The part file must be there, there must be room, and writing must work.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
@@ -138,6 +141,8 @@ def prepare(
             if not start_over or header is None or header.layout.size_bytes == layout.size_bytes:
                 raise
             plan = Plan.START_OVER
+        if any_chunk_size and plan is Plan.RESUME and contents.header is not None:
+            found.layout = _usable(contents.header.layout, layout)
         if again:
             _require_space(found, part)
         undo.callback(_undo, found, part)
@@ -151,6 +156,11 @@ def prepare(
             part.close()
         undo.pop_all()
         return found
+
+
+def _usable(recorded: Layout, wanted: Layout) -> Layout:
+    """Return the recorded layout where its chunks can be received."""
+    return recorded if CHUNK_SIZE_MIN <= recorded.chunk_size <= CHUNK_SIZE_MAX else wanted
 
 
 def _refuse_foreign(folder: Folder, name: str) -> None:

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
+from actors.core.dispatch.chunk_tracker import chunk_size_of
 from protocol.cli.parsing import ExportOptions
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.integrity.metalink import Pieces, write_metalink
+from protocol.model.job_spec import JobSpec
 from protocol.model.printable import printable
 from storage.digests import digests_of
 from storage.existing import read_mirrors
@@ -53,7 +55,7 @@ def _metalink(fd: int, size_bytes: int, urls: Iterable[str], options: ExportOpti
 
 def _manifest(fd: int, size_bytes: int, options: ExportOptions) -> str:
     """Return the digests (xxh3_128) of all chunks as JSON, by who sent them; null: not known."""
-    size = options.chunk_size
+    size = chunk_size_of(JobSpec(folder="", chunk_size=options.chunk_size), size_bytes)
     ranges = []
     for start, stop, sender in options.ranges or ((0, size_bytes, ""),):
         stop = min(stop, size_bytes)

@@ -20,7 +20,6 @@ from protocol.model.errors import BadUsage
 from protocol.model.http_options import CONNECTIONS_MAX, HEADERS_CHARS_MAX, check_header, check_interface, check_proxy
 from protocol.model.identity import REQUIRABLE
 from protocol.model.job_spec import (
-    CHUNK_SIZE,
     FAILURES_MAX,
     SLOW_AFTER_S,
     SLOW_RATE_BYTES_S,
@@ -250,9 +249,10 @@ class Transfer(Struct, frozen=True, kw_only=True):
         option(
             metavar="SIZE",
             check=parsing.checked_chunk_size,
-            help="Unit of record and retry, 4K to 1M; K = 1024 bytes, M = 1024 K. [default: 128K]",
+            help="Unit of record and retry: auto, by the size of the file, or 4K to 1M; K = 1024 bytes, M = 1024 K. "
+            "[default: auto]",
         ),
-    ] = CHUNK_SIZE
+    ] = 0
     checksum: Checksum = ""
     mode: Annotated[
         str,

@@ -16,9 +16,8 @@ from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
 from protocol.model.http_options import TEXT_CHARS_MAX
 from protocol.model.integrity.metalink import PIECE_BYTES_MAX, Pieces
-from protocol.model.job_spec import CHUNK_SIZE, JobSpec
+from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
-    CHUNK_SIZE_MAX,
     CHUNK_SIZE_MIN,
     HEX_DIGITS,
     PATH_BYTES_MAX,
@@ -29,7 +28,7 @@ from protocol.model.limits import (
 from protocol.model.printable import printable
 from protocol.model.remote_paths import folder_of_url
 from protocol.model.source_url import check_url, for_connections, is_slsk, public_url, same_url_key
-from protocol.model.units import parse_rate, parse_seconds, parse_size
+from protocol.model.units import parse_chunk_size, parse_rate, parse_seconds, parse_size
 from protocol.model.value import Struct
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class ExportOptions(Struct, frozen=True, kw_only=True):
 
     path: Path
     manifest: bool = False
-    chunk_size: int = CHUNK_SIZE
+    chunk_size: int = 0
     ranges: tuple[tuple[int, int, str], ...] = ()
     mirrors: tuple[str, ...] = ()
     piece_bytes: int = 0
@@ -360,11 +359,11 @@ def checked_checksum(word: str) -> str:
 
 
 def checked_chunk_size(word: str) -> int:
-    """Bytes, within the range that slots and records are made for."""
-    size = _amount("--chunk-size", word, rate=False)
-    if not CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
-        raise BadUsage(f"--chunk-size {_shown(word)}: must be from 4K to 1M (4096 to 1048576 bytes)")
-    return size
+    """Bytes; 0: auto."""
+    try:
+        return parse_chunk_size(word)
+    except ValueError as error:
+        raise BadUsage(f"--chunk-size {error}") from None
 
 
 def checked_piece_size(word: str) -> int:

@@ -19,10 +19,10 @@ from msgspec import Meta
 
 from protocol.model.fleet.names import is_fleet_name
 from protocol.model.http_options import check_interface, check_socks
-from protocol.model.limits import DAYS
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, DAYS
 from protocol.model.placing.output_template import KINDS, check_folder_mode, check_mode, check_template
 from protocol.model.source_url import is_host_name
-from protocol.model.units import parse_rate, parse_size, parse_time_of_day
+from protocol.model.units import parse_chunk_size, parse_rate, parse_size, parse_time_of_day
 
 RESTART: Final = "restart"
 """Of a key: a new value holds only after a restart."""
@@ -239,6 +239,12 @@ def _parsed(parse: Callable[[str], int], words: str, most: int = 30) -> Format:
     return Format(amount, Annotated[str, Meta(min_length=1, max_length=most)])
 
 
+def _chunk_size(size: int) -> int:
+    if 0 < size < CHUNK_SIZE_MIN:
+        raise ValueError(f"must be 0, or a whole number from {CHUNK_SIZE_MIN >> 10} to {CHUNK_SIZE_MAX >> 10}")
+    return size
+
+
 def _folder(word: str) -> str:
     return os.path.join(os.path.expanduser(word), "")
 
@@ -302,7 +308,9 @@ Destination = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_l
 FleetName = Annotated[str, Meta(min_length=1, max_length=32), _IS_FLEET_NAME]
 RateText = Annotated[int, _parsed(parse_rate, "must be a rate, like 500K or 2.5M")]
 SizeText = Annotated[int, _parsed(parse_size, "must be a size, like 128K or 1M")]
+ChunkSizeText = Annotated[int, _parsed(parse_chunk_size, "must be auto, or a size from 4K to 1M")]
 """Written with units, as on the command line."""
+ChunkSize = Annotated[int, Meta(ge=0, le=CHUNK_SIZE_MAX), Format(_chunk_size)]
 Roots = Annotated[tuple[str, ...], Format(_roots, Annotated[dict[str, str], _ROOTS])]
 Headers = Annotated[tuple[tuple[str, str], ...], Format(_headers, Annotated[dict[str, str], _TABLE])]
 _TIME: Final = 'must be a time of the day, like "23:30"'

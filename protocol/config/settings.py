@@ -17,6 +17,8 @@ from protocol.config.schema import (
     Address,
     BeginMinute,
     Broker,
+    ChunkSize,
+    ChunkSizeText,
     Days,
     Destination,
     EndMinute,
@@ -53,7 +55,6 @@ from protocol.config.schema import (
 )
 from protocol.model.event_kinds import KINDS
 from protocol.model.job_spec import (
-    CHUNK_SIZE,
     FAILURES_MAX,
     SLOW_AFTER_S,
     SLOW_RATE_BYTES_S,
@@ -200,8 +201,8 @@ class DaemonSettings:
     jobs_max: Annotated[int, Meta(ge=1, le=1_000_000), Key("Jobs that have not ended.", name="max_jobs")] = 10_000
     fetchers: Annotated[int, Meta(ge=0, le=16), Key("Processes that receive; 0: as fits this machine.", R)] = 0
     chunk_size: Annotated[
-        int, Meta(ge=4 * KIB, le=MIB), Key("Unit of record and retry.", name="chunk_kib", unit=KIB)
-    ] = CHUNK_SIZE
+        ChunkSize, Key("Unit of record and retry; 0: by the size of the file.", name="chunk_kib", unit=KIB)
+    ] = 0
     preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False
     sync: Annotated[Literal["full", "none"], Key("full: a sealed file is on the disk.")] = "full"
     slow_rate_bytes_s: Annotated[int, Meta(ge=0, le=1 << 30), Key("A source below this is slow; 0: none is.")] = (
@@ -382,7 +383,7 @@ class GetSettings:
     limit_bytes_s: Annotated[
         RateText, Key("Receive at most this much a second, like 500K.", name="limit", default='"0"')
     ] = 0
-    chunk_size: Annotated[SizeText, Key("Unit of record and retry, 4K to 1M.", default='"128K"')] = CHUNK_SIZE
+    chunk_size: Annotated[ChunkSizeText, Key("Unit of record and retry, 4K to 1M.", default='"auto"')] = 0
     mode: Annotated[Literal["swarm", "queue", "failover", "race"], Key("How sources share the file.")] = "swarm"
     require: Annotated[Evidence, Key("Evidence about the content without which a file is not sealed.")] = "size"
     preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False

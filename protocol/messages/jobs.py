@@ -124,7 +124,6 @@ class StartWorker(Message, tag=3):
     job: int
     source: int
     url: str
-    chunk_size: int
     private_ok: bool = True
     http: HttpOptions = HttpOptions()
     timeout_s: float = TIMEOUT_S

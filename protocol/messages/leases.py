@@ -90,6 +90,8 @@ class LeaseGranted(Message, tag=10):
     """Chunks to read before `first` ..."""
     overlap: int = 0
     """... and from the end on, wherever that moves: others send them too, so that both can be compared."""
+    chunk_size: int
+    """Of the job's part file."""
 
 
 class LeaseExtended(Message, tag=11):

@@ -24,6 +24,8 @@ class OpenPartFile(Message, tag=24):
     """Of the sources that have answered: they may prove that a file of the name is the one wanted."""
     start_over: bool = False
     """This job has begun a part file of another size there, which was not the file's: that one is replaced."""
+    any_chunk_size: bool = False
+    """That in `spec` is for a new part file: one that is there keeps its own."""
 
 
 class ChunksVerified(Message, tag=25):
@@ -72,6 +74,8 @@ class PartFileReady(Message, tag=27):
     part_path: str
     message: str
     store: int = 0
+    chunk_size: int = 0
+    """That it has; 0: as it was requested."""
 
 
 class PartFileRefused(Message, tag=28):

@@ -46,6 +46,7 @@ class FaultKind(IntEnum):
     NOT_LOGGED_IN = 32
     PRIVATE_ADDRESS = 33  # leads into a private network, which the user has not allowed
     INTERFACE_GONE = 34  # what connections are bound to is not there: no fault of the source
+    OFF_TLS = 35  # redirects from https to plain http, which the user has forbidden
 
 
 @unique

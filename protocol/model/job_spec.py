@@ -9,7 +9,6 @@ from typing import Final
 from protocol.model.limits import PATIENCE_S, RACE_USERS, STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import Value
 
-CHUNK_SIZE: Final = 128 * 1024
 SLOW_RATE_BYTES_S: Final = 5 * 1024
 SLOW_AFTER_S: Final = 15.0
 TIMEOUT_S: Final = 30.0
@@ -135,7 +134,8 @@ class JobSpec(Value):
     """Of the finished file; empty: taken from the sources."""
     size_bytes: int = -1
     """Exact size; -1: unknown, any."""
-    chunk_size: int = CHUNK_SIZE
+    chunk_size: int = 0
+    """0: chosen by the size of the file, see `chunk_tracker.chunk_size_of`."""
     checksum: str = ""
     """``algorithm:hex`` in lower case, empty: none."""
     mode: str = "swarm"

@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
+
 AMOUNT_MAX: Final = 2**62
 """Far above any file, and still an integer on the wire."""
 
@@ -20,6 +22,16 @@ _SCALE: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 def parse_size(text: str) -> int:
     """Bytes from ``131072``, ``128K``, ``64KiB``, ``2.5M``. Raises `ValueError` with one line for people."""
     return _parse(text, rate=False)
+
+
+def parse_chunk_size(text: str) -> int:
+    """Bytes of a chunk, within what slots and records are made for; 0 from ``auto``. Raises `ValueError`."""
+    if text.strip().lower() == "auto":
+        return 0
+    size = parse_size(text)
+    if CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
+        return size
+    raise ValueError(f"{text!a}: must be from 4K to 1M (4096 to 1048576 bytes), or auto")
 
 
 def parse_rate(text: str) -> int:

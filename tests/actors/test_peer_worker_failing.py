@@ -47,9 +47,11 @@ def test_the_slot_of_a_worker_that_failed_is_the_next_one_s_in_line() -> None:
         handing = SlotReturns(room, range(1))
         readers = [Broken(), Broken()]
         for source, reader in enumerate(readers):
-            wanted = StartWorker(job=1, source=source, url="http://a/f", chunk_size=CHUNK)
+            wanted = StartWorker(job=1, source=source, url="http://a/f")
             PeerWorker.start(room, wanted, reader=reader, arena=arena, slot_returns=handing)
-            granted = LeaseGranted(job=1, source=source, lease=1, first=0, stop=9, size_bytes=9 * CHUNK)
+            granted = LeaseGranted(
+                job=1, source=source, lease=1, first=0, stop=9, size_bytes=9 * CHUNK, chunk_size=CHUNK
+            )
             room.post(f"fetch-1/worker-1-{source}", granted)
         for reader in readers:
             reader.fails.set()

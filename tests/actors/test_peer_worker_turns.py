@@ -63,7 +63,7 @@ class World:
         self.shelf = self.handing.shelf
         for room in self.rooms.values():
             room.start()
-        wanted = StartWorker(job=1, source=1, url=URL, chunk_size=CHUNK)
+        wanted = StartWorker(job=1, source=1, url=URL)
         self.worker = PeerWorker.start(
             self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, slot_returns=self.handing
         )
@@ -87,7 +87,14 @@ class World:
 
     def grant(self, first: int, stop: int, *, lease: int = 1, from_start: bool = False) -> None:
         granted = LeaseGranted(
-            job=1, source=1, lease=lease, first=first, stop=stop, size_bytes=SIZE, from_start=from_start
+            job=1,
+            source=1,
+            lease=lease,
+            first=first,
+            stop=stop,
+            size_bytes=SIZE,
+            chunk_size=CHUNK,
+            from_start=from_start,
         )
         self.say(granted)
 

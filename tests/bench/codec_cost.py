@@ -28,7 +28,7 @@ from protocol.messages import (
 from protocol.messages.codec import MESSAGES, decode, encode
 
 SAMPLES: tuple[Message, ...] = (
-    LeaseGranted(job=1, source=2, lease=3, first=40, stop=90, size_bytes=1 << 30),
+    LeaseGranted(job=1, source=2, lease=3, first=40, stop=90, size_bytes=1 << 30, chunk_size=1 << 17),
     SlotFilled(
         job=1,
         source=2,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
 from storage.part_file import Opened, PartFile
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, opened, put
 
@@ -240,6 +241,32 @@ def test_a_seal_that_failed_half_way_is_finished_after_opening_again(
         assert finish(run, DATA) == tmp_path / NAME
         assert os.listdir(tmp_path) == [NAME]
         (tmp_path / NAME).unlink()
+
+
+@pytest.mark.parametrize(("any_size", "expected"), [(True, CHUNK_SIZE_MIN), (False, 2 * CHUNK_SIZE_MIN)])
+def test_a_part_file_that_goes_on_keeps_its_chunk_size_unless_another_was_ordered(
+    tmp_path: Path, any_size: bool, expected: int
+) -> None:
+    chunk, data = CHUNK_SIZE_MIN, content(8 * CHUNK_SIZE_MIN)
+    target = opened(tmp_path, len(data), chunk=chunk).part
+    put(target, data, 0, 3, chunk=chunk)
+    target.close()
+    run = PartFile.open(str(tmp_path), NAME, size_bytes=len(data), chunk_size=2 * chunk, any_chunk_size=any_size)
+    assert run.part.chunk_size == expected
+    assert run.verified.count == 3 * chunk // expected
+    assert ("chunk size changed" in run.message) is not any_size
+    run.part.close()
+
+
+def test_a_part_file_of_chunks_too_large_to_receive_gets_others(tmp_path: Path) -> None:
+    huge = 2 * CHUNK_SIZE_MAX
+    data = content(huge + 5)
+    target = opened(tmp_path, len(data), chunk=huge).part
+    put(target, data, 0, 1, chunk=huge)
+    target.close()
+    run = PartFile.open(str(tmp_path), NAME, size_bytes=len(data), chunk_size=CHUNK_SIZE_MAX, any_chunk_size=True)
+    assert (run.part.chunk_size, run.verified.count) == (CHUNK_SIZE_MAX, 2)
+    run.part.close()
 
 
 def test_whoever_opens_hears_how_far_the_look_at_the_part_file_is(tmp_path: Path) -> None:

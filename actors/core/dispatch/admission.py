@@ -6,6 +6,7 @@ And what their probes say together: how large the file is, its name, and whether
 from collections import Counter
 from typing import Final
 
+from actors.core.dispatch.chunk_tracker import chunk_size_of
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown, validator_seen
@@ -191,8 +192,9 @@ class Admission:
         source.proposed_name, source.validator, source.modified = message.name, message.validator, message.modified
         setup_s = max(message.setup_s, SETUP_S_MIN)
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
-        if message.open_at >= 0 and message.open_at % self.job.spec.chunk_size == 0:
-            source.position, source.stands = message.open_at // self.job.spec.chunk_size, True
+        chunk_size = chunk_size_of(self.job.spec, message.size_bytes)
+        if message.open_at >= 0 and message.open_at % chunk_size == 0:
+            source.position, source.stands = message.open_at // chunk_size, True
         self._answered(source, now_s)
         return source
 
@@ -288,6 +290,15 @@ class Admission:
             if source.size_bytes == size_bytes and left_out:
                 source.state, source.reason = SourceState.CANDIDATE, ""
 
+    def chunk_size(self, found: int, size_bytes: int) -> int:
+        """Return the chunk size of the part file that is open; `found` is its own where an earlier attempt chose it."""
+        chosen = chunk_size_of(self.job.spec, size_bytes)
+        if found in (0, chosen):
+            return chosen
+        for source in self.sources.values():
+            source.position, source.stands = 0, False  # they were counted in chunks of another size
+        return found
+
     def ask_again(self, changed: list[Source], *, now_s: float) -> None:
         """Ask sources again whose file is another version than before; its size may be another one too."""
         self.first_probed_s = 0.0
@@ -331,9 +342,10 @@ class Admission:
         if not self.first_probed_s:
             return 0 if self._first is None else -1
         first = next((each for each in self.sources.values() if each.probed and each.stands), None)
-        chunks = -(-first.size_bytes // spec.chunk_size) if first is not None else 0
+        chunk_size = chunk_size_of(spec, first.size_bytes) if first is not None else 1
+        chunks = -(-first.size_bytes // chunk_size) if first is not None else 0
         chunk = chunks * ((source.id - first.id) % count) // count if first is not None else 0
-        return chunk * spec.chunk_size if chunk > 0 and not source.leases else -1
+        return chunk * chunk_size if chunk > 0 and not source.leases else -1
 
     def _answered(self, source: Source, now_s: float) -> None:
         """Ask those that were held back until this one has said how large the file is, or that it cannot."""
@@ -463,11 +475,14 @@ def open_request(
     policy = job.spec.policy.but(preallocate=job.spec.policy.preallocate and not again)
     return OpenPartFile(
         job=job.job,
-        spec=job.spec.but(name=name, size_bytes=size_bytes, policy=policy),
+        spec=job.spec.but(
+            name=name, size_bytes=size_bytes, chunk_size=chunk_size_of(job.spec, size_bytes), policy=policy
+        ),
         dispatcher=dispatcher_address(job.job),
         again=again,
         start_over=start_over,
         make_folder=job.make_folder,
         exact_name=job.exact_name and bool(job.spec.name),
         validators=validators[:VALIDATORS_MAX],
+        any_chunk_size=job.spec.chunk_size == 0,
     )

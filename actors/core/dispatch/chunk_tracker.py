@@ -19,6 +19,8 @@ from typing import Final
 
 from protocol.messages import ContributorsListed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.job_spec import JobSpec
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
 from protocol.model.value import Struct
 
 UNBOUNDED: Final = 1 << 40
@@ -30,6 +32,29 @@ Owned = tuple[int, int, int]
 """``(first, stop, contributor)`` of consecutive stored chunks."""
 RUNS_PER_MESSAGE: Final = 2500
 """Ranges of one message, so that its frame stays below the limit."""
+CHUNK_SIZE_LEAST: Final = 8 << 10
+"""Of a small file: a mirror of 20 KB/s takes .4 s for it. With less, records and messages cost more than they gain."""
+CHUNK_SIZE_USUAL: Final = 128 << 10
+CHUNKS_AIM: Final = 512
+"""A file of fewer usual chunks gets smaller ones, about so many: its end is shared, and checked, chunk by chunk."""
+CHUNKS_MOST: Final = 1 << 21
+"""A file of more gets larger ones: each costs 26 bytes of memory and 44 of records."""
+
+
+def chunk_size_of(spec: JobSpec, size_bytes: int) -> int:
+    """Return the chunk size of a new part file of this size (-1: unknown): as ordered, else by the size of the file.
+
+    Chunks end where pieces do, if they can, so that none is in two of them.
+    """
+    if spec.chunk_size > 0:
+        return spec.chunk_size
+    size = CHUNK_SIZE_LEAST if size_bytes >= 0 else CHUNK_SIZE_USUAL
+    while size < CHUNK_SIZE_MAX and size * (CHUNKS_AIM if size < CHUNK_SIZE_USUAL else CHUNKS_MOST) < size_bytes:
+        size *= 2
+    aligned = size
+    while spec.pieces.piece_bytes % aligned and aligned > CHUNK_SIZE_MIN:
+        aligned //= 2
+    return aligned if spec.pieces.piece_bytes % aligned == 0 else size
 
 
 class Lease(Struct):

@@ -315,10 +315,12 @@ class DispatchState:
 
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
-        tracker = recovery.tracker_for(self.job, self.size_bytes, self._verified.ranges)
+        chunk_size = self.admission.chunk_size(message.chunk_size, self.size_bytes)
+        tracker = recovery.tracker_for(self.job, self.size_bytes, chunk_size, self._verified.ranges)
         tracker.next_id = max(tracker.next_id, self._first_lease)
+        self.report.chunk_size = chunk_size
         self.leases = Leases(
-            self.job,
+            self.job.but(spec=self.job.spec.but(chunk_size=chunk_size)),
             tracker,
             self.sources,
             self.report,

@@ -230,6 +230,7 @@ class Grants:
             self._out.post(source.worker, CapRate(job=self._job.job, source=source.id, rate_bytes_s=share))
         lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker)
         granted = LeaseGranted(
+            chunk_size=self._job.spec.chunk_size,
             job=self._job.job,
             source=source.id,
             lease=lease.id,

@@ -115,6 +115,7 @@ class Reporter:
         self.reason = self.estimate = ""
         self.part_path = ""
         self.size_bytes = -1
+        self.chunk_size = wanted.spec.chunk_size
         self.resumed_bytes = 0
         self._owners = Contributors()
         self._names: dict[int, int] = {}
@@ -165,7 +166,7 @@ class Reporter:
             job=self.job.job,
             part_path=target.part_path,
             size_bytes=size_bytes,
-            chunk_size=self.job.spec.chunk_size,
+            chunk_size=self.chunk_size,
             resumed_bytes=self.resumed_bytes,
             message=target.message,
         )
@@ -185,7 +186,7 @@ class Reporter:
 
     def bytes_of(self, chunks: RangeSet, size_bytes: int) -> int:
         """Return how many bytes of a file of this size (-1: unknown) these chunks are."""
-        size = self.job.spec.chunk_size
+        size = self.chunk_size
         return sum(min(stop * size, max(size_bytes, 0)) - first * size for first, stop in chunks)
 
     def stored(self, source: Source, new: tuple[ChunkRange, ...], length_bytes: int) -> None:
@@ -208,8 +209,8 @@ class Reporter:
             self._owners.put(first, stop, MISSING)
 
     def _length_bytes(self, chunk: int, size_bytes: int) -> int:
-        begin = chunk * self.job.spec.chunk_size
-        return min(self.job.spec.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.spec.chunk_size
+        begin = chunk * self.chunk_size
+        return min(self.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.chunk_size
 
     def lease_over(self, received_bytes: int) -> None:
         """Note the bytes that an ended lease had received."""

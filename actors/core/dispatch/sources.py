@@ -181,9 +181,10 @@ _BANNED: Final = frozenset(
         FaultKind.NOT_SHARED,
         FaultKind.PEER_BANNED_US,
         FaultKind.PRIVATE_ADDRESS,
+        FaultKind.OFF_TLS,
     }
 )
-"""Faults that prove bad will or other content, or that time does not mend."""
+"""Faults that prove bad will or other content, that time does not mend, or that the user has forbidden to follow."""
 _FINAL_AT_FIRST: Final = frozenset(
     {
         FaultKind.NO_SUCH_HOST,

@@ -240,6 +240,7 @@ class Attempts:
         job.record = job.record.but(
             file_name=name,
             path=message.part_path,
+            spec=job.record.spec.but(chunk_size=message.chunk_size),
             found_bytes=message.size_bytes if message.size_bytes >= 0 else job.record.found_bytes,
             stored_bytes=max(job.record.stored_bytes, message.resumed_bytes),
             resumed_bytes=job.attempt.record.resumed_bytes,

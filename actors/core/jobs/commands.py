@@ -159,7 +159,7 @@ class Commands:
             ("folder", "" if spec.folder.startswith("/") else "not an absolute path"),
             ("name", "" if not spec.name or spec.name.strip("/\\. ") else "cannot be the name of a file"),
             ("size_bytes", "" if spec.size_bytes >= -1 else "less than 0"),
-            ("chunk_size", "" if CHUNK_SIZE_MIN <= spec.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
+            ("chunk_size", "" if _is_chunk_size(spec.chunk_size) else _chunk_sizes()),
             ("checksum", invalid_checksum(spec.checksum)),
             ("mode", "" if spec.mode in MODES else f"none of {', '.join(MODES)}"),
             ("limit_bytes_s", "" if spec.limit_bytes_s >= 0 else "less than 0"),
@@ -391,6 +391,10 @@ def invalid_checksum(text: str) -> str:
 
 def _too_long(text: str, most: int) -> str:
     return f"longer than {most} bytes" if len(text.encode()) > most else ""
+
+
+def _is_chunk_size(size: int) -> bool:
+    return size == 0 or CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX
 
 
 def _chunk_sizes() -> str:

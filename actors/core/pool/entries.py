@@ -162,7 +162,6 @@ def start_worker(job: JobEntry, number: int) -> Post:
         job=job.number,
         source=number,
         url=source.url,
-        chunk_size=job.start.spec.chunk_size,
         private_ok=source.private_ok and job.start.spec.private_ok,
         http=job.start.spec.http.for_strangers() if source.named else job.start.spec.http,
         timeout_s=job.start.spec.policy.timeout_s,

@@ -58,7 +58,7 @@ class Transfer:
         self.flowing_s = 0.0  # from the first byte to the last
         self._first_byte_s: float | None = None
         self.began = False
-        self._chunk_size = chunk_size
+        self.chunk_size = chunk_size
         self._slot_chunks = slot_bytes // chunk_size
         self._slot_used = 0
         self._slot_since_s: float | None = None
@@ -80,7 +80,7 @@ class Transfer:
 
     def begin(self, position: int) -> None:
         """Begin reading at this byte; what lies before the lease is read and dropped."""
-        assert position <= self.first * self._chunk_size
+        assert position <= self.first * self.chunk_size
         self.position = position
         self.began = True
 
@@ -89,12 +89,12 @@ class Transfer:
         """End of the lease; None when the size is unknown and the transfer goes on to the end of the body."""
         if self.size_bytes < 0:
             return None
-        return min(self.stop * self._chunk_size, self.size_bytes)
+        return min(self.stop * self.chunk_size, self.size_bytes)
 
     @property
     def dropping(self) -> bool:
         """Whether it is still before the lease: bytes are read and forgotten."""
-        return self.position < self.first * self._chunk_size
+        return self.position < self.first * self.chunk_size
 
     @property
     def slot_offset(self) -> int:
@@ -106,8 +106,8 @@ class Transfer:
         if self.done:
             return 0
         if self.dropping:
-            return min(self.first * self._chunk_size - self.position, self._slot_chunks * self._chunk_size)
-        room = self._fill_chunks * self._chunk_size - self._slot_used
+            return min(self.first * self.chunk_size - self.position, self._slot_chunks * self.chunk_size)
+        room = self._fill_chunks * self.chunk_size - self._slot_used
         stop_byte = self.stop_byte
         return room if stop_byte is None else min(room, stop_byte - self.position)
 
@@ -147,15 +147,15 @@ class Transfer:
 
     def handover(self, *, now_s: float) -> Handover | None:
         """Return what to hand over now, if anything; afterwards a new slot begins."""
-        full = self._slot_used >= self._fill_chunks * self._chunk_size
+        full = self._slot_used >= self._fill_chunks * self.chunk_size
         if self._slot_used == 0 or not (full or self.done):
             return None
         length = self._slot_used
         if not self._ends_file:  # the end moved into the middle of a chunk that others fetch now
-            length -= length % self._chunk_size
+            length -= length % self.chunk_size
         if length <= 0:
             return None
-        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self._chunk_size)
+        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self.chunk_size)
         self._aim(length, now_s)
         self._slot_used = 0
         self._slot_since_s = None
@@ -168,20 +168,20 @@ class Transfer:
         belongs at the start of the next slot.
         """
         used = self._slot_used
-        whole = used - used % self._chunk_size
+        whole = used - used % self.chunk_size
         self._slot_used = used - whole
         if whole == 0:
             return None, 0, used
-        first, self.handed_stop = self.handed_stop, self.handed_stop + whole // self._chunk_size
+        first, self.handed_stop = self.handed_stop, self.handed_stop + whole // self.chunk_size
         return Handover(first, whole), whole, used
 
     def surrender(self) -> Handover | None:
         """Break off here: whole chunks in the slot are kept, what is left of the last one is not."""
-        length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self._chunk_size
+        length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self.chunk_size
         self._slot_used = 0
         if length <= 0:
             return None
-        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self._chunk_size)
+        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self.chunk_size)
         return Handover(first, length)
 
     @property
@@ -191,11 +191,11 @@ class Transfer:
     def _aim(self, length: int, now_s: float) -> None:
         """Fill the next slot for about `FILL_S`."""
         took_s = max(now_s - self._slot_since_s, 1e-4) if self._slot_since_s is not None else FILL_S
-        likely = int(length / took_s * FILL_S / self._chunk_size)
+        likely = int(length / took_s * FILL_S / self.chunk_size)
         # Grow by doubling: the first slot of a transfer may hold what the kernel had buffered.
         self._fill_chunks = max(1, min(likely, 4 * self._fill_chunks, self._slot_chunks))
 
     def _settle_for_less(self, now_s: float) -> None:
         """Hand over at the end of this chunk when the source became slow."""
         if self._slot_since_s is not None and now_s - self._slot_since_s > FILL_S_MAX:
-            self._fill_chunks = max(1, min(self._fill_chunks, -(-self._slot_used // self._chunk_size)))
+            self._fill_chunks = max(1, min(self._fill_chunks, -(-self._slot_used // self.chunk_size)))

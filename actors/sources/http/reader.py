@@ -33,6 +33,8 @@ _MAYBE_THE_RANGE: Final = frozenset(
     {FaultKind.BAD_ANSWER, FaultKind.SERVER_ERROR, FaultKind.FORBIDDEN, FaultKind.RANGE_REFUSED}
 )
 """Faults that may be about the range and not about the file."""
+_FORBIDDEN: Final = (FaultKind.PRIVATE_ADDRESS, FaultKind.OFF_TLS)
+"""Where a redirect leads may not be fetched from by the user's will: asking again changes nothing."""
 _LOGIN: Final = (401, 407)
 _CODING_REFUSED: Final = (406, 415)
 _CONDITION_REFUSED: Final = (400, 412)
@@ -454,7 +456,7 @@ class HttpReader:
         ):
             way = _Way.WITHOUT_CONDITION
             self._conditions_ok = False
-        elif _Way.FROM_ORIGIN not in transfer.ways and kind is not FaultKind.PRIVATE_ADDRESS:
+        elif _Way.FROM_ORIGIN not in transfer.ways and kind not in _FORBIDDEN:
             way = _Way.FROM_ORIGIN
             self._target = self._origin
         elif kind is FaultKind.RANGE_REFUSED and asked.ranged and _Way.AGAIN not in transfer.ways and transfer.odd:

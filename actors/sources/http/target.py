@@ -82,9 +82,7 @@ def redirected(old: Target, location: str, *, https_only: bool = False) -> Targe
     except SourceFault as fault:
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to what cannot be used: {fault}") from None
     if https_only and off_tls(old, new):
-        raise SourceFault(
-            FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not to be followed"
-        )
+        raise SourceFault(FaultKind.OFF_TLS, f"{old.authority} redirects from https to plain http: not to be followed")
     return new if new.login or not same_owner(old, new) else replace(new, login=old.login)
 
 

@@ -38,8 +38,8 @@ from protocol.cli.parsing import (
 from protocol.cli.remote.connection import is_near, link_of, linked
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage, NoDocument
-from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
-from protocol.model.job_spec import CHUNK_SIZE, HttpOptions, JobSpec
+from protocol.model.integrity.metalink import Pieces
+from protocol.model.job_spec import HttpOptions, JobSpec
 from protocol.model.printable import printable
 from protocol.model.source_url import host_of, name_from_url
 from protocol.model.value import Struct, replace
@@ -168,8 +168,6 @@ def _orders(
         if not copy_target(output):
             output = output_of(file, output, alone=alone, here=here)
         own = replace(transfer, output=output, checksum=checksum or file.checksum)
-        if file.pieces is not None and transfer.chunk_size == CHUNK_SIZE:
-            own = replace(own, chunk_size=aligned_chunk_size(file.pieces.piece_bytes))
         strange = any(host_of(url) not in own_hosts for url in urls)
         order = _Order(urls=urls, transfer=own, size_bytes=file.size_bytes, pieces=file.pieces, of_strangers=strange)
         orders.append(order)

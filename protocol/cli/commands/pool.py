@@ -122,7 +122,7 @@ def race(
         if not (size and len(size) <= 2 and all(word.isascii() and word.isdigit() for word in size)):
             raise BadUsage("race needs the exact size of a file in the pool, and perhaps the KiB of a chunk")
         raise BadUsage(f"no file of the pool has {size[0][:20]} bytes (see: pool targets)")
-    chunk_size = checked_chunk_size(picked.chunk_size or "128K")
+    chunk_size = checked_chunk_size(picked.chunk_size or "auto")
     transfer = Transfer(output=output, mode="race", chunk_size=chunk_size, checksum=checksum, limit_bytes_s=limit)
     with linked(link) as daemon:
         raise typer.Exit(order_target(daemon, picked.target, transfer, loudness)[0])

@@ -143,7 +143,7 @@ def common_members(
         "existing": transfer.existing,
         "http": http_members(transfer, http) | secrets_for(http, urls),
         "maxTime": round(1000 * transfer.max_time_s) or None,
-        "chunkSize": transfer.chunk_size,
+        "chunkSize": transfer.chunk_size or None,
         "mode": transfer.mode,
         "checksum": transfer.checksum or None,
         "require": None if transfer.require == "size" else transfer.require,

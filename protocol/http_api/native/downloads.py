@@ -19,7 +19,7 @@ from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.http_api.schema_base import PAGE_MAX, SOURCES_MAX
 from protocol.messages import AddSources, CreateJob
 from protocol.model.filenames import placed_name
-from protocol.model.integrity.metalink import MetalinkFile, Pieces, aligned_chunk_size
+from protocol.model.integrity.metalink import MetalinkFile, Pieces
 from protocol.model.job_records import ENDED, QUEUED
 from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import JobDetail, whole
@@ -101,8 +101,6 @@ class _Orders:
             given = given or described.pieces
             spec = as_described(spec, described)
         spec = spec.but(pieces=await kept_pieces(self._gateway, given))
-        if given is not None and "chunk_size" not in order.model_fields_set:
-            spec = spec.but(chunk_size=aligned_chunk_size(given.piece_bytes))
         first, *more = validation.batches(urls)
         create = _create(order, spec, first, idempotency_key)
         job = await self._ordered(request, response, create, more, wait, wait_s)
@@ -134,7 +132,7 @@ class _Orders:
         daemon = self._gateway.settings.daemon
         return JobSpec(
             folder=validation.folder(order.folder, daemon),
-            chunk_size=order.chunk_size,
+            chunk_size=order.chunk_size or daemon.chunk_size,
             checksum=validation.checksum(order),
             mode=order.mode,
             require=order.require or "",

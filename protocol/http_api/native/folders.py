@@ -143,7 +143,7 @@ class _Folders:
         """Create a job for each file. When one is refused, the error says so; those before it stay."""
         spec = JobSpec(
             folder=place,
-            chunk_size=order.chunk_size,
+            chunk_size=order.chunk_size or self._gateway.settings.daemon.chunk_size,
             mode=order.mode,
             limit_bytes_s=order.limit,
             priority=order.priority,

@@ -116,7 +116,7 @@ class Job(ResponseModel):
     rate_bytes_s: Number = Field(description="Bytes a second now.")
     left_s: MaybeNumber = Field(description="Seconds until all is there; null when that cannot be said.")
     active_s: Number = Field(description="Seconds for which it was active so far.")
-    chunk_size: Count = Field(description="Bytes of a chunk.")
+    chunk_size: Count = Field(description="Bytes of a chunk; 0 while it is not chosen.")
     mode: Text = Field(description="swarm, queue, failover or race.")
     checksum: MaybeText = Field(description="algorithm:hex that the file must have; null when none was given.")
     digest_hex: MaybeText = Field(

@@ -19,7 +19,7 @@ from protocol.http_api.params import IdempotencyKey
 from protocol.http_api.schema_base import PAGE_MAX
 from protocol.messages import CreateJob
 from protocol.model.filenames import placed_folder, placed_name
-from protocol.model.integrity.metalink import MetalinkFile, aligned_chunk_size
+from protocol.model.integrity.metalink import MetalinkFile
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobDetail, JobView, whole
 
@@ -79,14 +79,11 @@ class _Metalinks:
         self, order: MetalinkOrder, file: MetalinkFile, folder: str, group: str, key: str, digest: str
     ) -> JobView:
         """Create the job of one file. When one is refused, the error says so; those before it stay."""
-        chunk_size = order.chunk_size
-        if file.pieces is not None and "chunk_size" not in order.model_fields_set:
-            chunk_size = aligned_chunk_size(file.pieces.piece_bytes)
         spec = JobSpec(
             folder=folder.rstrip("/") or "/",
             name=placed_name(file.name.rpartition("/")[2]),
             size_bytes=file.size_bytes,
-            chunk_size=chunk_size,
+            chunk_size=order.chunk_size or self._gateway.settings.daemon.chunk_size,
             checksum=file.checksum,
             mode=order.mode,
             require=order.require or "",

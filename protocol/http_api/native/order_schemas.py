@@ -41,7 +41,6 @@ from protocol.model.job_spec import HttpOptions
 from protocol.model.limits import RETRIES_MAX, TIMEOUT_S_MAX
 from protocol.model.source_url import URL_BYTES_MAX
 
-CHUNK_SIZE: Final = 128 * 1024
 CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 DOCUMENT_CHARS_MAX: Final = 4_000_000
 """Of a Metalink in an order: with the rest it fits a body of the usual bound. Longer ones are fetched by address."""
@@ -111,8 +110,9 @@ Sources = Annotated[
 class JobOrder(RequestModel):
     """Members of all orders."""
 
-    chunk_size: ChunkSize = Field(
-        default=CHUNK_SIZE, description="Bytes of a chunk: unit of hash, record, retry and display."
+    chunk_size: ChunkSize | None = Field(
+        default=None,
+        description="Bytes of a chunk: unit of hash, record, retry and display; null: as the daemon is configured.",
     )
     mode: Mode = Field(
         default="swarm",

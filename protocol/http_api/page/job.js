@@ -487,7 +487,7 @@ export function JobView({ id }) {
         state.sources.set(source.number, { ...source, label: labelOf(source) });
       }
       if (change.ranges) {
-        const chunks = state.job.sizeBytes == null ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
+        const chunks = state.job.sizeBytes == null || !state.job.chunkSize ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
         const all = whole || chunks !== state.picture.chunks;
         const changes = all || state.picture.changes === null ? null : [...state.picture.changes, ...change.ranges.map(([first, length]) => [first, first + length])];
         state.picture = { chunks, changes, ranges: all ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges, Date.now()) };

@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 from xml.parsers import expat
 
 from protocol.model.integrity.checksums import algorithm_of, checked_digest, strongest
-from protocol.model.job_spec import CHUNK_SIZE
 from protocol.model.limits import HEX_DIGITS, SOURCES_MAX
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import check_url, same_url_key
@@ -371,11 +370,6 @@ class _Reader:
             return ""
         self._file.seen.add(key)
         return url
-
-
-def aligned_chunk_size(piece_bytes: int) -> int:
-    """Return the largest usual chunk size of which pieces are whole multiples, so that no chunk is in two of them."""
-    return next((size for size in (CHUNK_SIZE >> halved for halved in range(6)) if piece_bytes % size == 0), CHUNK_SIZE)
 
 
 def absolute(base: str, url: str) -> str:

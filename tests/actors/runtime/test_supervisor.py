@@ -213,7 +213,7 @@ def test_an_actor_that_fails_while_its_process_starts_is_reported(supervised: Su
 def test_an_actor_that_cannot_be_made_is_reported_under_its_name_and_the_root_lives(supervised: Supervised) -> None:
     supervisor, _answers = supervised(children(("hub",), "build_with_a_failing_maker"))
     for source in (4, 5):
-        supervisor.bus.post("hub/root", StartWorker(job=1, source=source, url="gopher://x", chunk_size=131072))
+        supervisor.bus.post("hub/root", StartWorker(job=1, source=source, url="gopher://x"))
     for source in (4, 5):
         died = supervisor.inbox.get(timeout=30)
         assert isinstance(died, ActorDied)

@@ -117,7 +117,7 @@ class Overlaps:
             return 0
         if source.traits.abort_is_costly:
             compared = self._identity.compared_before(source.id, self._sampled_from)
-            return 0 if compared and not source.compares_again(self._job.spec.chunk_size) else 1
+            return 0 if compared and not source.compares_again(self._report.chunk_size) else 1
         if source.stands and lease.stop in tracker.free and not moved:
             return 0  # it will go on there
         if source.rides == 1 and lease.stop < tracker.total and lease.open_chunks >= FIRST_CHUNKS_MIN:
@@ -125,7 +125,7 @@ class Overlaps:
             return 1
         tied = self._identity.checks_of(source.id) > 0
         short, first = lease.open_chunks < OVERLAP_CHUNKS_MIN, source.stands and source.rate_bytes_s <= 0
-        slow = check_s(source, self._job.spec.chunk_size) > TIE_S_MAX and not first
+        slow = check_s(source, self._report.chunk_size) > TIE_S_MAX and not first
         return 0 if short and (tied or slow) else 1
 
     def lease_over(self, lease: Lease, handed_stop: int, *, now_s: float) -> None:
@@ -164,11 +164,10 @@ class CheckPlan:
     stored chunks that another source must confirm, in the order in which they came under suspicion.
     """
 
-    def __init__(self, identity: Identity, sources: Mapping[int, Source], report: Reporter, *, chunk_size: int) -> None:
+    def __init__(self, identity: Identity, sources: Mapping[int, Source], report: Reporter) -> None:
         self._identity = identity
         self._sources = sources
         self._report = report
-        self._chunk_size = chunk_size
         self._asked: set[tuple[int, int]] = set()
         self._given: set[int] = set()
         self._spots = 0
@@ -265,7 +264,7 @@ class CheckPlan:
         if not self._identity.disputes and not self.suspects:
             first = first and source.rides == 1
             # Of one that needs long a faster source reads a chunk, which ties it too.
-            if (tied and not first) or check_s(source, self._chunk_size) > TIE_S_MAX:
+            if (tied and not first) or check_s(source, self._report.chunk_size) > TIE_S_MAX:
                 return None
             if first:
                 many = tracker.missing > tracker.total // 2 >= EARLY_CHUNKS_MIN
@@ -312,7 +311,9 @@ class CheckPlan:
         if source.traits.abort_is_costly and self.checking:
             return None
         if self._quick[0] != now_s:
-            quick = any(check_s(each, self._chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable)
+            quick = any(
+                check_s(each, self._report.chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable
+            )
             self._quick = now_s, TIE_S_MAX if quick else FORCED_QUICK * self._quickest_able_s()
         check = self._forced_of(source)
         if check is None or not source.budget_spent:
@@ -321,7 +322,7 @@ class CheckPlan:
         return check if all(self._forced_of(each) is None for each in spared) else None
 
     def _forced_of(self, source: Source) -> Check | None:
-        if check_s(source, self._chunk_size) > self._quick[1]:
+        if check_s(source, self._report.chunk_size) > self._quick[1]:
             return None
         return self.suspect(source) or self.tie(source, self.ties)
 
@@ -329,7 +330,7 @@ class CheckPlan:
         """Return the shortest time of a check by a source that could give what is lacking."""
         able = (each for each in self._sources.values() if each.usable)
         able = (each for each in able if self.suspect(each) or self.tie(each, self.ties))
-        return min((check_s(each, self._chunk_size) for each in able), default=0.0)
+        return min((check_s(each, self._report.chunk_size) for each in able), default=0.0)
 
     def tie(self, source: Source, ties: Ties) -> Check | None:
         """A chunk by which this source ties a group to the one that goes on: the middle of a long range."""
@@ -431,6 +432,6 @@ class CheckPlan:
                 yield (first + stop) // 2, owner, True
 
     def _spots_max(self, total: int) -> int:
-        if total * self._chunk_size < SMALL_FILE_BYTES:
+        if total * self._report.chunk_size < SMALL_FILE_BYTES:
             return SMALL_FILE_CHECKS
         return 2 + int(total * SPOT_SHARE)

@@ -51,7 +51,7 @@ class ContentChecks:
         self.identity = Identity(anchor=0 if job.spec.user else None)
         self.named = NamedDigests()
         self.containers = ContainerRequests(job, self.identity, report, out)
-        self.plan = CheckPlan(self.identity, sources, report, chunk_size=job.spec.chunk_size)
+        self.plan = CheckPlan(self.identity, sources, report)
         self.pieces = PieceChecks(job, self.identity, self.plan, report, out)
         self.resume = ResumeChecks()
         self.earlier = EarlierEvidence(self.identity, sources, report, failures)
@@ -360,7 +360,7 @@ class ContentChecks:
         owners = {owner for _, _, owner in self._report.owned()}
         if tracker.total == UNBOUNDED:
             return False, []
-        if not self.search.begin(tracker.total, self._job.spec.chunk_size):
+        if not self.search.begin(tracker.total, self._report.chunk_size):
             return False, []
         if within is not None:
             self.search.search_within(within)

@@ -55,10 +55,9 @@ class LastChecks:
     time so far. A complete file waits besides for `LAST_ROUNDS` of each of the quickest sources.
     """
 
-    def __init__(self, sources: Mapping[int, Source], report: Reporter, *, chunk_size: int) -> None:
+    def __init__(self, sources: Mapping[int, Source], report: Reporter) -> None:
         self._sources = sources
         self._report = report
-        self._chunk_size = chunk_size
         self.restart()
 
     def restart(self) -> None:
@@ -91,7 +90,7 @@ class LastChecks:
 
     def may_ask(self, source: Source, now_s: float) -> bool:
         """Whether a check of this source is short enough. A complete file waits for a few of the quickest."""
-        cost_s, allowed_s = check_s(source, self._chunk_size), self._allowed_s(now_s)
+        cost_s, allowed_s = check_s(source, self._report.chunk_size), self._allowed_s(now_s)
         if cost_s <= allowed_s and self.waited_s(now_s) < allowed_s:
             return True
         if self._since_s is None or self._rounds[source.id] >= self._rounds_max:
@@ -119,7 +118,7 @@ class LastChecks:
         """
         if self._quickest_s is None:
             able = (each for each in self._sources.values() if each.usable and each.traits.offset_ok)
-            costs = [check_s(each, self._chunk_size) for each in able if not each.traits.abort_is_costly]
+            costs = [check_s(each, self._report.chunk_size) for each in able if not each.traits.abort_is_costly]
             self._quickest_s = min(costs, default=0.0)
             self._rounds_max = LAST_ROUNDS if len(costs) >= LAST_MANY else 2 * LAST_ROUNDS
         return self._quickest_s
@@ -150,7 +149,7 @@ class SealGate:
         self._containers = containers
         self._overlaps = overlaps
         self._resume = resume
-        self.last = LastChecks(sources, report, chunk_size=job.spec.chunk_size)
+        self.last = LastChecks(sources, report)
         self.unsettled = ""
         self.freed = RangeSet()
         self._claim: tuple[object, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from actors.core.dispatch.admission import SWITCH_S_MAX
+from actors.core.dispatch.chunk_tracker import CHUNK_SIZE_LEAST
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import (
     ChunksVerified,
@@ -266,8 +267,8 @@ def begins(posts: list[Post]) -> dict[int, int]:
     return {each.source: each.begin_at // CHUNK if each.begin_at >= 0 else -1 for each in asked}
 
 
-def new_job(sources: int) -> tuple[DispatchState, dict[int, int]]:
-    state = DispatchState(wanted(source_count=sources), now_s=0.0)
+def new_job(sources: int, **changes: object) -> tuple[DispatchState, dict[int, int]]:
+    state = DispatchState(wanted(source_count=sources, **changes), now_s=0.0)
     return state, begins(deliver(state, *[joined(number) for number in range(sources)], now_s=0.0))
 
 
@@ -289,6 +290,37 @@ def test_a_source_whose_answer_does_not_stand_open_there_is_placed_like_any_othe
     deliver(state, probed(0, SIZE, open_at=0), probed(1, SIZE))
     granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
     assert {each.source: each.first for each in granted} == {0: 0, 1: 7}, "at the gap's end"
+
+
+def test_the_chunk_size_is_chosen_once_the_size_is_known() -> None:
+    state, _ = new_job(2, chunk_size=0)
+    size = 300 * CHUNK_SIZE_LEAST
+    posts = deliver(state, probed(0, size, open_at=0), now_s=0.1)
+    assert [asked.begin_at for asked in said(posts, ProbeSource)] == [150 * CHUNK_SIZE_LEAST]
+    (target,) = said(posts, OpenPartFile)
+    deliver(state, probed(1, size, open_at=150 * CHUNK_SIZE_LEAST))
+    assert (target.spec.chunk_size, target.any_chunk_size) == (CHUNK_SIZE_LEAST, True)
+    posts = deliver(state, OPENED.but(chunk_size=CHUNK_SIZE_LEAST), Ticked())
+    assert said(posts, JobOpened)[0].chunk_size == CHUNK_SIZE_LEAST
+    granted = said(posts, LeaseGranted)
+    assert {each.source: (each.first, each.chunk_size) for each in granted} == {
+        0: (0, CHUNK_SIZE_LEAST),
+        1: (150, CHUNK_SIZE_LEAST),
+    }
+
+
+def test_a_part_file_that_has_chunks_of_another_size_keeps_them() -> None:
+    state, _ = new_job(2, chunk_size=0)
+    size, kept = 300 * CHUNK_SIZE_LEAST, 4 * CHUNK_SIZE_LEAST
+    deliver(state, probed(0, size, open_at=0), now_s=0.1)
+    deliver(state, probed(1, size, open_at=150 * CHUNK_SIZE_LEAST))
+    found = ChunksVerified(job=1, ranges=(0, 10))
+    posts = deliver(state, found, OPENED.but(chunk_size=kept), Ticked())
+    (opened,) = said(posts, JobOpened)
+    assert (opened.chunk_size, opened.resumed_bytes) == (kept, 10 * kept)
+    granted = said(posts, LeaseGranted)
+    assert {each.chunk_size for each in granted} == {kept}
+    assert all(10 <= each.first < each.stop <= 75 for each in granted), "none stands where it was asked for"
 
 
 def test_sources_are_held_back_for_half_a_second_only() -> None:

@@ -5,8 +5,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.chunk_tracker import (
+    CHUNK_SIZE_LEAST,
+    CHUNKS_AIM,
+    CHUNKS_MOST,
+    UNBOUNDED,
+    ChunkTracker,
+    Lease,
+    chunk_size_of,
+)
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.job_spec import JobSpec, PieceHashes
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
 from tests.actors.core.dispatch.drawing import picture_of, stretches
 
 A, B, C = 0, 1, 2
@@ -381,3 +391,41 @@ def test_a_stored_chunk_that_is_lost_below_a_lease_stays_with_that_lease() -> No
     tracker.drain(lease, 9)
     assert list(tracker.free) == [(9, 10)]
     tracker.check()
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "chunk_size"),
+    [
+        (-1, 128 << 10),
+        (0, 8 << 10),
+        (3_000_000, 8 << 10),
+        ((4 << 20) + 1, 16 << 10),
+        (64 << 20, 128 << 10),
+        (256 << 30, 128 << 10),
+        ((256 << 30) + 1, 256 << 10),
+        (1 << 40, 512 << 10),
+        (1 << 50, 1 << 20),
+    ],
+)
+def test_a_small_file_has_small_chunks_and_a_huge_one_large_ones(size_bytes: int, chunk_size: int) -> None:
+    assert chunk_size_of(JobSpec(folder="/box"), size_bytes) == chunk_size
+
+
+@given(st.integers(0, 1 << 45))
+def test_the_number_of_chunks_is_bounded_and_their_size_one_that_can_be_ordered(size_bytes: int) -> None:
+    size = chunk_size_of(JobSpec(folder="/box"), size_bytes)
+    assert CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX
+    assert size_bytes <= size * CHUNKS_MOST or size == CHUNK_SIZE_MAX
+    assert size in (CHUNK_SIZE_LEAST, 2 * CHUNK_SIZE_LEAST) or size_bytes > CHUNKS_AIM * size // 2
+
+
+def test_a_chunk_size_that_was_ordered_stays() -> None:
+    assert chunk_size_of(JobSpec(folder="/box", chunk_size=4096), 1 << 40) == 4096
+
+
+@pytest.mark.parametrize(
+    ("piece_bytes", "chunk_size"), [(1 << 20, 128 << 10), (96 << 10, 32 << 10), (99_999, 128 << 10)]
+)
+def test_chunks_end_where_pieces_do_if_they_can(piece_bytes: int, chunk_size: int) -> None:
+    pieces = PieceHashes(piece_algorithm="sha1", piece_bytes=piece_bytes, piece_file="/p")
+    assert chunk_size_of(JobSpec(folder="/box", pieces=pieces), 1 << 30) == chunk_size

@@ -313,6 +313,14 @@ def test_a_late_source_is_served_at_once() -> None:
     assert [type(word) for word in said_to(ready(state, "b", rate=1), "b")] == [ProbeSource, LeaseGranted]
 
 
+@pytest.mark.parametrize("kind", [FaultKind.OFF_TLS, FaultKind.PRIVATE_ADDRESS])
+def test_what_the_user_has_forbidden_is_final_at_once_also_after_bytes(kind: FaultKind) -> None:
+    state = board("##aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 1), released(state, "a", kind))
+    assert state.sources[number("a")].state is SourceState.BANNED
+    assert state.sources[number("a")].reason == kind.name
+
+
 # -- another version of the file
 
 

@@ -142,7 +142,7 @@ def test_cancelling_what_has_ended_takes_it_off_the_list() -> None:
         ("folder", {"folder": "relative"}),
         ("name", {"name": "///"}),
         ("size_bytes", {"size_bytes": -2}),
-        ("chunk_size", {"chunk_size": 0}),
+        ("chunk_size", {"chunk_size": 1}),
         ("checksum", {"checksum": "sha256:abc"}),
         ("checksum", {"checksum": "crc:00"}),
         ("mode", {"mode": "fast"}),

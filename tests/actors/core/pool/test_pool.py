@@ -73,7 +73,7 @@ def test_a_source_may_join_a_running_job() -> None:
     (post,) = told(pool, OfferSource(job=1, url="http://b/f"))
     assert (post.to, post.message) == (
         "fetch-2/root",
-        StartWorker(job=1, source=1, url="http://b/f", chunk_size=131072),
+        StartWorker(job=1, source=1, url="http://b/f"),
     )
 
 

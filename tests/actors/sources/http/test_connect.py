@@ -203,7 +203,7 @@ def test_https_is_not_left_for_plain_http_where_that_is_forbidden(
     server = serve([[answer("302 Found", f"Location: {plain.url()}")]], tls=tls)
     with pytest.raises(SourceFault) as caught:
         read(server.url(), settings=HttpSettings(options=HttpOptions(https_only=True))).probe()
-    assert (caught.value.kind, "https" in caught.value.detail) == (FaultKind.BAD_ANSWER, True)
+    assert (caught.value.kind, "https" in caught.value.detail) == (FaultKind.OFF_TLS, True)
     assert not plain.requests
 
 

@@ -25,7 +25,7 @@ SECRETS = ("Authorization: Bearer t0ken", "Cookie: id=s3cret", "X-Key: k")
 
 def probed(url: str, **options: object) -> None:
     http = HttpOptions(**options)  # type: ignore[arg-type]
-    reader = reader_for(StartWorker(job=1, source=0, url=url, chunk_size=4096, http=http))
+    reader = reader_for(StartWorker(job=1, source=0, url=url, http=http))
     try:
         reader.probe()
     finally:

@@ -61,7 +61,7 @@ def test_a_document_becomes_a_job_with_its_digests_pieces_and_mirrors(api: Api, 
     spec = order.spec
     assert order.sources == MIRRORS
     assert (spec.name, spec.size_bytes, spec.checksum) == ("x.iso", 100_000, f"sha256:{SHA}")
-    assert (spec.require, spec.priority, spec.folder_id, spec.chunk_size) == ("pieces", 3, "", 65536)
+    assert (spec.require, spec.priority, spec.folder_id, spec.chunk_size) == ("pieces", 3, "", 0)
     assert (spec.pieces.algorithm, spec.pieces.piece_bytes) == ("sha256", 65536)
     assert Path(spec.pieces.piece_file).read_bytes() == PIECES.digests
     assert Path(spec.pieces.piece_file).parent == folder / "state" / "pieces"
@@ -181,7 +181,7 @@ def test_a_documents_address_in_a_plain_order_stands_for_its_file(web: Api) -> N
     spec = order.spec
     assert order.sources == (*MIRRORS, "https://c.example/x.iso")
     assert (spec.name, spec.size_bytes, spec.checksum) == ("x.iso", 100_000, f"sha256:{SHA}")
-    assert (spec.http.headers, spec.chunk_size) == ((), 65536)
+    assert (spec.http.headers, spec.chunk_size) == ((), 0)
     assert Path(spec.pieces.piece_file).read_bytes() == PIECES.digests
 
 
@@ -225,7 +225,7 @@ def test_piece_hashes_of_an_order_are_kept_and_go_with_the_job(api: Api) -> None
     assert api.client.post(f"{ROOT}/download", json=order(chunkSize=131072)).status_code == 202
     first, second = (each.spec for each in placed(api))
     assert Path(first.pieces.piece_file).read_bytes() == PIECES.digests
-    assert (first.chunk_size, first.folder_id, second.chunk_size) == (65536, group, 131072)
+    assert (first.chunk_size, first.folder_id, second.chunk_size) == (0, group, 131072)
 
 
 @pytest.mark.parametrize(

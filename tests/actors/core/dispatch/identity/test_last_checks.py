@@ -115,7 +115,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_either() -> None:
 def test_each_of_the_quickest_is_asked_a_few_times_and_no_slow_one() -> None:
     state = board("aabb", rates={"a": 10, "b": 1})
     quick, slow = state.sources[0], state.sources[1]
-    checks = LastChecks(state.sources, state.report, chunk_size=CHUNK)
+    checks = LastChecks(state.sources, state.report)
     assert not checks.may_ask(quick, NOW_S), "something is missing still, and it takes longer than checks may"
     checks.begin(NOW_S)
     assert checks.waited_s(NOW_S) == 0.0
