@@ -116,11 +116,15 @@ class AddSources(Request, tag=95):
 
 
 class DropSource(Request, tag=96):
-    """Use this source, by its number in the job, no longer. `banned`: nor may a search bring it back."""
+    """Use this source, by its number in the job, no longer. `banned`: nor may a search bring it back.
+
+    `restored`: the opposite, use it again.
+    """
 
     id: str
     source: int
-    banned: bool
+    banned: bool = False
+    restored: bool = False
 
 
 class PreferSource(Request, tag=159):
@@ -305,13 +309,14 @@ class LimitTotal(Message, tag=109):
 class SourceDisabled(Message, tag=110):
     """This source of a running job is not used any more; no other gets its number. To the pool and the dispatcher.
 
-    `banned`: nor may a search bring it back.
+    `banned`: nor may a search bring it back. `restored`: the opposite, it is used again and gets a new worker.
     """
 
     job: int
     source: int
     banned: bool
     detail: str
+    restored: bool = False
 
 
 class SourcePreferred(Message, tag=160):

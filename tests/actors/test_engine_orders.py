@@ -57,6 +57,22 @@ def test_a_source_that_is_dropped_hangs_up_and_the_others_finish(engine: Engine,
     assert {owner for _, _, owner in engine.runs(1)} == {0, 1}
 
 
+def test_a_ban_can_be_taken_back_while_the_job_runs(engine: Engine, tmp_path: Path) -> None:
+    content = Content(8 * MB, seed=3)
+    banned = SourceDisabled(job=1, source=0, banned=True, detail="banned by hand")
+    with mirrors([slow(), slow(0.5)], content) as box:
+        engine.begin(1, box.urls)
+        engine.hear(SourceProgressed, lambda row: row.source == 0 and row.bytes_stored > 0)
+        engine.tell(POOL, banned)
+        engine.hear(SourceProgressed, lambda row: row.source == 0 and row.standing == "banned")
+        engine.tell(POOL, banned.but(banned=False, detail="", restored=True))
+        engine.hear(SourceProgressed, lambda row: row.source == 0 and row.standing == "active")
+        ended = engine.ended(1)
+        assert ended.state == "sealed"
+    assert content.matches(tmp_path / "file-1.bin")
+    assert {owner for _, _, owner in engine.runs(1)} == {0, 1}
+
+
 def test_the_last_source_dropped_ends_the_job_and_another_offered_in_time_saves_it(engine: Engine) -> None:
     with mirrors([slow(), slow(20)], Content(8 * MB)) as box:
         engine.begin(1, box.urls[:1])

@@ -160,6 +160,10 @@ def test_a_user_is_banned_and_dropped_from_the_table(page: Any, world: World) ->
     expect(page.get_by_role("row").filter(has_text="eva").first).to_contain_text("Dropped")
     states = {source["username"]: source["standing"] for source in world.job(id)["sources"]}
     assert (states["ben"], states["eva"]) == ("banned", "dropped")
+    page.get_by_role("button", name="Use ben again").click()
+    expect(row).not_to_contain_text("Banned")
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.get_by_role("row").filter(has_text="eva").first).not_to_contain_text("Dropped")
 
 
 def test_many_jobs_at_once(page: Any, world: World) -> None:

@@ -157,6 +157,14 @@ class Admission:
             source.probed = source.asked = False
         return source
 
+    def restored(self, number: int, *, now_s: float) -> None:
+        """Use a source again, known or not, that was disabled; it has no worker before it joins once more."""
+        self._disabled.discard(number)
+        source = self.sources.get(number)
+        if source is not None and source.dropped:
+            source.dropped, source.failures, source.lost_s = False, 0, now_s
+            source.state, source.reason, source.not_before_s = SourceState.CANDIDATE, "", now_s
+
     def prefer(self, number: int, *, preferred: bool) -> None:
         """Let a source, known or not, go before others, or like others again."""
         (self._preferred.add if preferred else self._preferred.discard)(number)

@@ -144,7 +144,7 @@ class DispatchState:
             self._on_transfer(message, now_s)
             return
         if isinstance(message, WatcherRequest):
-            self._requests.handle(message, self.leases)
+            self._requests.handle(message, self.leases, now_s=now_s)
             self._reconsider(now_s)
             return
         match message:
@@ -315,10 +315,9 @@ class DispatchState:
 
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
-        chunk_size = self.admission.chunk_size(message.chunk_size, self.size_bytes)
+        self.report.chunk_size = chunk_size = self.admission.chunk_size(message.chunk_size, self.size_bytes)
         tracker = recovery.tracker_for(self.job, self.size_bytes, chunk_size, self._verified.ranges)
         tracker.next_id = max(tracker.next_id, self._first_lease)
-        self.report.chunk_size = chunk_size
         self.leases = Leases(
             self.job.but(spec=self.job.spec.but(chunk_size=chunk_size)),
             tracker,
@@ -593,8 +592,7 @@ class DispatchState:
     ) -> None:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
-        tracker = self.leases.tracker if self.leases is not None else None
-        claim = self.content.sealing.claim(compared=compared)
+        tracker, claim = self.leases and self.leases.tracker, self.content.sealing.claim(compared=compared)
         self._out.extend(
             self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
         )

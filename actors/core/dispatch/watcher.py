@@ -48,7 +48,7 @@ class WatcherRequests:
         self._out = out
         self._admission = admission
 
-    def handle(self, request: WatcherRequest, leases: Leases | None) -> None:
+    def handle(self, request: WatcherRequest, leases: Leases | None, *, now_s: float) -> None:
         match request:
             case ResendState():
                 self._out.extend(self._report.resend())
@@ -58,6 +58,8 @@ class WatcherRequests:
             case SourceNamed(source=source, source_hash=name_hash):
                 self._report.name_source(name_hash, source)
                 self._earlier.named(name_hash, source)
+            case SourceDisabled(restored=True):
+                self._admission.restored(request.source, now_s=now_s)
             case SourceDisabled():
                 self._disable(request, leases)
             case SourcePreferred(source=source, preferred=preferred):

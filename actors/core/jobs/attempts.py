@@ -359,6 +359,13 @@ class Attempts:
         """Let a running job do without this source from now on."""
         self._disable(job, job.hub_number_of(number), "banned" if banned else "dropped", banned=banned)
 
+    def restore_source(self, job: Job, number: int) -> None:
+        """Let a running job use this source again."""
+        restored = SourceDisabled(
+            job=job.record.number, source=job.hub_number_of(number), banned=False, detail="", restored=True
+        )
+        self._transaction.post(POOL, restored)
+
     def prefer_source(self, job: Job, hub_number: int, *, preferred: bool) -> None:
         """Let a source of a running job go before others, or like others again."""
         message = SourcePreferred(job=job.record.number, source=hub_number, preferred=preferred)

@@ -38,6 +38,7 @@ from protocol.model.job_records import (
     JobRecord,
     SaveJob,
     SaveSource,
+    SourceRecord,
 )
 from protocol.model.job_views import details
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
@@ -323,6 +324,9 @@ class Commands:
         if detail:
             self._refuse(command, "invalid", detail, field="urls")
             return
+        for dropped in [job.known(url) for url in command.urls if _key(url) in held]:
+            if dropped is not None:
+                self._restore_source(job, dropped, now)
         for url in new:
             source = self._attempts.add_source(job, url, now)
             if job.attempt is not None:
@@ -331,6 +335,10 @@ class Commands:
 
     def _drop_source(self, command: DropSource, job: Job, now: Now) -> None:
         source = job.sources[command.source]
+        if command.restored:
+            self._restore_source(job, source, now)
+            self._answer(command, job, now)
+            return
         disabled = "banned" if command.banned or source.left == "banned" else "dropped"
         if disabled != source.left:
             job.sources[command.source] = source.but(left=disabled)
@@ -342,6 +350,16 @@ class Commands:
             if job.attempt is not None:
                 self._attempts.disable_source(job, command.source, banned=banned)
         self._answer(command, job, now)
+
+    def _restore_source(self, job: Job, source: SourceRecord, now: Now) -> None:
+        """Use a source again that was dropped or banned by a command; nothing where it was not."""
+        if not source.left:
+            return
+        job.sources[source.number] = source.but(left="", standing="candidate", reason="")
+        self._transaction.write(SaveSource(job.sources[source.number]))
+        self._transaction.event(event_kinds.SOURCE_ADDED, job.id, now, source=source.number, url=public_url(source.url))
+        if job.attempt is not None:
+            self._attempts.restore_source(job, source.number)
 
     def _prefer_source(self, command: PreferSource, job: Job, now: Now) -> None:
         source, preferred = job.sources[command.source], command.preferred

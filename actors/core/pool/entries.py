@@ -228,10 +228,12 @@ def lost(job: JobEntry, number: int, detail: str) -> Post:
     return Post(to=dispatcher_address(job.number), message=message)
 
 
-def disabled(job: JobEntry, number: int, *, banned: bool = False) -> Post:
-    """Report to the dispatcher that a source is not used any more."""
+def disabled(job: JobEntry, number: int, *, banned: bool = False, restored: bool = False) -> Post:
+    """Report to the dispatcher that a source is not used any more, or (`restored`) again."""
     source = job.sources[number]
-    message = SourceDisabled(job=job.number, source=number, banned=banned, detail=source.disabled_why)
+    message = SourceDisabled(
+        job=job.number, source=number, banned=banned, detail=source.disabled_why, restored=restored
+    )
     return Post(to=dispatcher_address(job.number), message=message)
 
 

@@ -207,6 +207,8 @@ class PoolState:
                 return self._resend(job, message)
             case OfferSource():
                 return self._offer(job, message, now_s=now_s)
+            case SourceDisabled(restored=True):
+                return self._restore(job, message.source)
             case SourceDisabled(source=number, banned=banned, detail=detail):
                 return self._disable(job, number, detail, banned=banned)
             case SourcePreferred():
@@ -405,6 +407,14 @@ class PoolState:
         if process and job.dispatcher_ready:
             out.append(Post(to=root_address(process), message=StopWorker(job=job.number, source=number)))
         return out
+
+    def _restore(self, job: JobEntry, number: int) -> list[Post]:
+        """Use a source again that was disabled: it gets a worker anew, and with that its dispatcher hears of it."""
+        if not 0 <= number < len(job.sources) or not job.sources[number].disabled:
+            return []
+        job.sources[number].disabled, job.sources[number].disabled_why = False, ""
+        restored = [entries.disabled(job, number, restored=True)] if job.dispatcher_ready else []
+        return restored + self._assign(job, number)
 
     def _dispatcher_ready(self, number: int) -> list[Post]:
         """Start its workers only now: they must not post before their dispatcher stands."""

@@ -86,6 +86,8 @@ def router(gateway: Gateway) -> APIRouter:
         ("POST", "/bulk", jobs.command_jobs, "One command to many jobs", schemas.BulkDone, refusals()),
         ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", schemas.JobDetail, of_state),
         ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", schemas.JobDetail, of_state),
+        ("POST", "/jobs/{id}/sources/restore", jobs.restore_source, "Use a dropped or banned source again",
+         schemas.JobDetail, of_state),
         ("PATCH", "/jobs/{id}/sources", jobs.prefer_source, "Prefer one source", schemas.JobDetail, of_state),
         ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),
         ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[schemas.Happening],
@@ -189,6 +191,10 @@ class _Jobs:
     async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> schemas.JobDetail:
         """Also while the job runs: what the source was fetching goes to others."""
         return await self._order_source(DropSource(id=id.lower(), source=source, banned=banned))
+
+    async def restore_source(self, id: JobId, source: Source) -> schemas.JobDetail:
+        """It takes back that it was dropped or banned. A running job uses it at once."""
+        return await self._order_source(DropSource(id=id.lower(), source=source, restored=True))
 
     async def prefer_source(self, id: JobId, source: Source, preferred: Preferred = True) -> schemas.JobDetail:
         """It is given work first, is asked though the gain is small, and is believed where two sources differ."""

@@ -11,7 +11,7 @@ export default {
   "{from} to {to} (chunks {first} to {last}): {what}": "{from} bis {to} (Stücke {first} bis {last}): {what}", "Map of the file": "Karte der Datei", "The map as a table": "Die Karte als Tabelle", "From": "Von",
   "Size": "Größe", "Source": "Quelle", "{n} more": "{n} weitere", "Not used yet": "Noch unbenutzt", "In its queue": "In der Warteschlange", "Sending": "Sendet", "Resting": "Ruht", "Banned": "Gesperrt",
   "Dropped": "Weggelassen", "Asking": "Fragt an", "Connecting": "Verbindet", "About to send": "Sendet gleich", "Stalled": "Stockt", "Banned: {who}": "Gesperrt: {who}", "Dropped: {who}": "Weggelassen: {who}",
-  "Drop {who}": "{who} weglassen", "Ban {who}": "{who} sperren", "The last minute": "Die letzte Minute", "Sent": "Gesendet", "Share": "Anteil", "Leases": "Leihen", "Stops": "Abbrüche", "Commands": "Befehle",
+  "Drop {who}": "{who} weglassen", "Ban {who}": "{who} sperren", "Use {who} again": "{who} wieder benutzen", "The last minute": "Die letzte Minute", "Sent": "Gesendet", "Share": "Anteil", "Leases": "Leihen", "Stops": "Abbrüche", "Commands": "Befehle",
   "Add sources": "Quellen hinzufügen", "the digest of the whole file is as given": "die Prüfsumme der ganzen Datei ist die angegebene",
   "the whole file was decoded, and its own checks hold": "die ganze Datei wurde dekodiert, ihre eigenen Prüfungen stimmen", "every piece has the hash that was given": "jedes Teil hat die angegebene Prüfsumme",
   "one overlap check agrees|{n} overlap checks agree": "ein Überlappungsvergleich stimmt|{n} Überlappungsvergleiche stimmen",

@@ -346,7 +346,7 @@ const PHASES = { probing: "Asking", connecting: "Connecting", queued: "In its qu
 /** What a source does, in words: one that gave something and waits for nothing is not unused. */
 const standingOf = (source, over) => t((!over && PHASES[source.phase]) || (source.standing === "candidate" && source.leases && "Not needed now") || STANDINGS[source.standing] || source.standing);
 
-function SourceRow({ source, total, budget, sparks, end, prefer, commands, ended }) {
+function SourceRow({ source, total, budget, sparks, end, restore, prefer, commands, ended }) {
   const gone = ["banned", "dropped"].includes(source.standing);
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
@@ -358,7 +358,7 @@ function SourceRow({ source, total, budget, sparks, end, prefer, commands, ended
       <td class="number">${total ? percent((100 * source.bytesStored) / total) : "–"}</td>
       <td class="number" data-label=${t("Leases")}>${count(source.leases)}</td>
       <td class="number" data-label=${t("Stops")}>${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
-      ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="prefer" label=${t("Prefer {who}", { who: source.label })} aria-pressed=${source.preferred} onClick=${() => prefer(source)} /><${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
+      ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="prefer" label=${t("Prefer {who}", { who: source.label })} aria-pressed=${source.preferred} onClick=${() => prefer(source)} /><${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}${gone && html`<${Button} quiet icon="retry" label=${t("Use {who} again", { who: source.label })} onClick=${() => restore(source)} />`}</td>`}
     </tr>`,
     [source, sparks, commands, ended],
   );
@@ -371,10 +371,11 @@ function Sources({ job, sources, history, refresh }) {
     attempt(async () => {
       await ask("DELETE", `${ROOT}/jobs/${job.id}/sources?source=${source.number}&banned=${banned}`);
       say(banned ? t("Banned: {who}", { who: source.label }) : t("Dropped: {who}", { who: source.label }), {
-        undo: banned ? undefined : () => attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/sources`, { sources: [source.username ? { username: source.username, fullPath: source.fullPath } : { url: source.url }] })),
+        undo: () => restore(source),
       });
       refresh();
     });
+  const restore = (source) => attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/sources/restore?source=${source.number}`).then(refresh));
   const prefer = (source, preferred = !source.preferred) =>
     attempt(async () => {
       await ask("PATCH", `${ROOT}/jobs/${job.id}/sources?source=${source.number}&preferred=${preferred}`);
@@ -383,7 +384,7 @@ function Sources({ job, sources, history, refresh }) {
   const sparks = useMemo(() => (history.length > 1 ? history.slice(-60) : null), [history]);
   const commands = !ENDED.includes(job.state) && can("ReadWrite");
   return html`<${Table} class="sources" label=${t("Sources")} columns=${["Source", "State"]} numbers=${["Rate", "The last minute", "Sent", "Share", "Leases", "Stops"]} end=${commands && t("Commands")}
-    rows=${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} ended=${ENDED.includes(job.state)} />`)} />`;
+    rows=${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} restore=${restore} prefer=${prefer} commands=${commands} ended=${ENDED.includes(job.state)} />`)} />`;
 }
 
 function MoreSources({ job, close }) {

@@ -94,6 +94,20 @@ def test_a_source_that_is_dropped_is_never_used_again() -> None:
     assert not [each for each in said(posts, ProbeSource) if each.source == 0]
 
 
+def test_a_source_that_is_restored_is_used_again_once_it_has_a_worker() -> None:
+    state = board("##aa....", rates={"a": 1})
+    add(state, "b", 1.0)
+    deliver(state, left(0, banned=True))
+    back = left(0).but(restored=True)
+    posts = deliver(state, back, *[Ticked()] * 3, now_s=NOW_S + 1)
+    assert not [each for each in said(posts, ProbeSource) if each.source == 0], "it has no worker"
+    posts = deliver(state, joined(0), probed(0, 8 * CHUNK), *[Ticked()] * 3, now_s=NOW_S + 2)
+    assert [each.source for each in said(posts, LeaseGranted)] == [0]
+    assert state.sources[0].chunks == state.sources[0].bytes_stored == 0
+    assert deliver(state, back, now_s=NOW_S + 3) == [], "twice is no more than once"
+    assert state.sources[0].lost_s is None
+
+
 def test_the_last_source_that_is_dropped_ends_the_job_with_the_reason() -> None:
     state = board("##aa", rates={"a": 1})
     posts = deliver(state, left(0), PartFileClosed(job=1), now_s=NOW_S + 1)

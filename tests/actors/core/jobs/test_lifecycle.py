@@ -221,6 +221,25 @@ def test_a_number_means_the_same_source_in_every_run() -> None:
     assert rig.all_heard(StartJob)[0].source_count == 1
 
 
+@pytest.mark.parametrize("by", ["command", "address"])
+def test_a_ban_is_taken_back_in_this_run_and_the_next(by: str) -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER)).id
+    rig.hear(DropSource(request=1, reply_to=GATEWAY, id=id, source=1, banned=True))
+    rig.all_heard(SourceDisabled)
+    back = DropSource(request=2, reply_to=GATEWAY, id=id, source=1, restored=True)
+    again = AddSources(request=2, reply_to=GATEWAY, id=id, urls=(OTHER,))
+    rig.hear(back if by == "command" else again)
+    assert [(each.source, each.restored) for each in rig.all_heard(SourceDisabled)] == [(1, True)]
+    rig.hear(back.but(request=3))
+    assert rig.all_heard(SourceDisabled) == [], "twice is no more than once"
+    rig.all_heard(OfferSource)
+    rig.pause(id)
+    rig.ended(1, "interrupted")
+    rig.resume(id)
+    assert [(offered.url, offered.disabled) for offered in rig.all_heard(OfferSource)] == [(WEB, False), (OTHER, False)]
+
+
 def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     rig = Rig()
     id = rig.order(urls=(WEB,)).id

@@ -154,6 +154,18 @@ def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:
     assert tell(pool, SourceDisabled(job=1, source=9, banned=False, detail="")) == []
 
 
+def test_a_source_that_is_restored_gets_a_worker_under_its_number() -> None:
+    pool = running("http://a/f", "http://b/f")
+    left = SourceDisabled(job=1, source=0, banned=True, detail="banned by hand")
+    assert tell(pool, left.but(restored=True)) == [], "it was never gone"
+    tell(pool, left)
+    posts = tell(pool, left.but(restored=True))
+    (told,) = to(posts, DISPATCHER)
+    assert (told.source, told.restored) == (0, True)
+    (started,) = [each for process in ("fetch-1/root", "fetch-2/root") for each in to(posts, process)]
+    assert (started.source, started.url) == (0, "http://a/f")
+
+
 def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> None:
     pool = running("http://a/f")
     tell(pool, SourceDisabled(job=1, source=0, banned=False, detail=""))

@@ -139,6 +139,7 @@ def test_why_timeline_and_manifest_are_told(api: Api) -> None:
         ("PATCH", JOB, {"limit": 5}, UpdateJob),
         ("POST", f"{JOB}/sources", {"sources": [{"url": "http://m.example/f"}]}, AddSources),
         ("DELETE", f"{JOB}/sources?source=1", None, DropSource),
+        ("POST", f"{JOB}/sources/restore?source=1", None, DropSource),
         ("PATCH", f"{JOB}/sources?source=1", None, PreferSource),
     ],
 )
@@ -225,6 +226,8 @@ def test_a_source_is_dropped_or_banned(api: Api) -> None:
     assert (last(api, DropSource).source, last(api, DropSource).banned) == (3, False)
     api.client.delete(f"{JOB}/sources?source=3&banned=True")
     assert last(api, DropSource).banned is True
+    api.client.post(f"{JOB}/sources/restore?source=3")
+    assert (last(api, DropSource).source, last(api, DropSource).restored) == (3, True)
 
 
 def test_a_job_manager_that_is_away_makes_every_route_unavailable_for_now(api: Api) -> None:
