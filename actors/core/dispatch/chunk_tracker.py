@@ -36,7 +36,7 @@ CHUNK_SIZE_LEAST: Final = 8 << 10
 """Of a small file: a mirror of 20 KB/s takes .4 s for it. With less, records and messages cost more than they gain."""
 CHUNK_SIZE_USUAL: Final = 128 << 10
 CHUNKS_AIM: Final = 512
-"""A file of fewer usual chunks gets smaller ones, about so many: its end is shared, and checked, chunk by chunk."""
+"""Chunks that a file too small for usual ones is cut into, about: its end is shared, and checked, chunk by chunk."""
 CHUNKS_MOST: Final = 1 << 21
 """A file of more gets larger ones: each costs 26 bytes of memory and 44 of records."""
 

@@ -63,6 +63,8 @@ SAMPLES_MAX: Final = 3
 """Where the samples of several users came at once they send another one, this many times as long."""
 SAMPLE_CHUNKS_MIN: Final = 0.75
 """The last chunk of a file may be short: then a sample has one more."""
+SAMPLE_BYTES_MIN: Final = 96 << 10
+"""Less says nothing of a rate, however small the chunks of a small file are."""
 SAMPLES_APART_S: Final = 10.0
 """While those that send have the file sooner, samples are taken one after another."""
 SAMPLE_QUEUE_S_MAX: Final = 5.0
@@ -285,7 +287,10 @@ class UserGate:
         count = len(self._sources)
         share = SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
         share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX) * SAMPLE_AGAIN**samples
-        return int((self._size_bytes - max(share_bytes, SAMPLE_CHUNKS_MIN * self._chunk_size)) // self._chunk_size)
+        return int(
+            (self._size_bytes - max(share_bytes, SAMPLE_BYTES_MIN, SAMPLE_CHUNKS_MIN * self._chunk_size))
+            // self._chunk_size
+        )
 
     def _may_sample(self, source: Source) -> bool:
         """Return whether this user could be measured by a transfer that ends by itself: it will soon be granted again.

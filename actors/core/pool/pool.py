@@ -409,7 +409,7 @@ class PoolState:
         return out
 
     def _restore(self, job: JobEntry, number: int) -> list[Post]:
-        """Use a source again that was disabled: it gets a worker anew, and with that its dispatcher hears of it."""
+        """Give a source that was disabled a worker again; its dispatcher takes it in with that."""
         if not 0 <= number < len(job.sources) or not job.sources[number].disabled:
             return []
         job.sources[number].disabled, job.sources[number].disabled_why = False, ""
