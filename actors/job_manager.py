@@ -281,7 +281,7 @@ class QueryHandler:
                 folders, total = self.store.folders(offset=offset, limit=limit)
                 return _answered(request, folders, total)
             case GetJob():
-                return self._of_job(query, lambda job: self._details(job, now))
+                return self._of_job(query, lambda job: self._details(job, now, rates=query.rates))
             case ExplainJob():
                 return self._of_job(query, lambda job: bottlenecks(job, self.state.context_of(job, now)))
             case GetTimeline():
@@ -335,9 +335,11 @@ class QueryHandler:
     def _snapshot(self, record: JobRecord, now: Now) -> JobView:
         return snapshot(self.state.jobs.living.get(record.id) or Job(record), now)
 
-    def _details(self, job: Job, now: Now) -> list[JobDetail]:
+    def _details(self, job: Job, now: Now, *, rates: bool) -> list[JobDetail]:
         sources = [source_snapshot(source, job.progress.get(source.number)) for source in job.sources]
-        return details(snapshot(job, now), sources, self.store.notes(job.id))
+        first, *more = details(snapshot(job, now), sources, self.store.notes(job.id))
+        kept = [first.but(sources=(), rates=job.rates(now.s))] if rates else []
+        return [*kept, first, *more]
 
     def _timeline(self, query: GetTimeline) -> list[Reply]:
         offset, limit = _page(query.offset, query.limit)

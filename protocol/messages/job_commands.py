@@ -164,9 +164,10 @@ class ListFolders(Request, tag=144):
 
 
 class GetJob(Request, tag=98):
-    """Get one job. Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
+    """Get one job. Answered by `JobDetail` rows, see `protocol.model.job_views.whole`; `rates`: with earlier ones."""
 
     id: str
+    rates: bool = False
 
 
 class ExplainJob(Request, tag=99):

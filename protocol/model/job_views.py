@@ -75,6 +75,14 @@ class SourceView(SourceReport):
     preferred: bool = False
 
 
+class RateSample(Value):
+    """Rates in bytes a second of the sources that sent `ago_s` seconds ago, the fastest ones where they are many."""
+
+    ago_s: float
+    sources: tuple[int, ...]
+    rates: tuple[int, ...]
+
+
 class JobDetail(Value):
     """One job with its sources. Its exact chunk map comes from the dispatcher (`ListContributors`) or the manifest.
 
@@ -85,6 +93,8 @@ class JobDetail(Value):
     job: JobView
     sources: tuple[SourceView, ...]
     notes: tuple[str, ...]
+    rates: tuple[RateSample, ...] = ()
+    """Of the last minutes, the oldest first, where they were asked for; in the first of several rows."""
 
 
 def details(job: JobView, sources: Sequence[SourceView], notes: Sequence[str]) -> list[JobDetail]:
@@ -107,7 +117,7 @@ def whole(rows: Sequence[JobDetail]) -> JobDetail:
     if not rows:
         raise ValueError("no rows of a job")
     sources = tuple(source for row in rows for source in row.sources)
-    return JobDetail(job=rows[0].job, sources=sources, notes=rows[0].notes)
+    return rows[0].but(sources=sources)
 
 
 def _latest(notes: Sequence[str]) -> list[str]:

@@ -114,7 +114,7 @@ class DispatchState:
         self._verified = VerifiedChunks()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
-        self._first_lease = 0
+        self._first_lease = recovery.first_lease(wanted.attempt)
         self._ending = ("failed", "")
         self._out = Outbox()
         self._store_recovery = recovery.StoreRecovery(self._out)
@@ -315,11 +315,10 @@ class DispatchState:
 
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
-        self.report.chunk_size = chunk_size = self.admission.chunk_size(message.chunk_size, self.size_bytes)
-        tracker = recovery.tracker_for(self.job, self.size_bytes, chunk_size, self._verified.ranges)
-        tracker.next_id = max(tracker.next_id, self._first_lease)
+        self.report.chunk_size = size = self.admission.chunk_size(message.chunk_size, self.size_bytes)
+        tracker = recovery.tracker_for(self.size_bytes, size, self._verified.ranges, first_lease=self._first_lease)
         self.leases = Leases(
-            self.job.but(spec=self.job.spec.but(chunk_size=chunk_size)),
+            self.job.but(spec=self.job.spec.but(chunk_size=size)),
             tracker,
             self.sources,
             self.report,
@@ -592,7 +591,8 @@ class DispatchState:
     ) -> None:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
-        tracker, claim = self.leases and self.leases.tracker, self.content.sealing.claim(compared=compared)
+        tracker = self.leases.tracker if self.leases is not None else None
+        claim = self.content.sealing.claim(compared=compared)
         self._out.extend(
             self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
         )

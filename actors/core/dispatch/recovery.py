@@ -91,10 +91,10 @@ def first_lease(attempt: int) -> int:
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
-def tracker_for(job: StartJob, size_bytes: int, chunk_size: int, stored: RangeSet) -> ChunkTracker:
+def tracker_for(size_bytes: int, chunk_size: int, stored: RangeSet, *, first_lease: int) -> ChunkTracker:
     """Return the tracker of a job whose part file is open; `size_bytes` -1: unknown."""
     total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // chunk_size)
-    return ChunkTracker(total, RangeSet(stored), first_lease=first_lease(job.attempt))
+    return ChunkTracker(total, RangeSet(stored), first_lease=first_lease)
 
 
 def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:

@@ -284,6 +284,7 @@ class Attempts:
         attempt.phase = PHASES.get(message.state, message.state)
         attempt.reason, attempt.rate_bytes_s, attempt.left_s = message.reason, message.rate_bytes_s, message.left_s
         attempt.estimate = message.estimate
+        job.sample_rates(now.s)
         self._transaction.event(
             JOB_PROGRESSED,
             before.id,

@@ -1,6 +1,7 @@
 """Jobs of the job manager while they live: their rows and latest reports, the index of all, the order of starting."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -21,7 +22,7 @@ from protocol.model.job_records import (
     SourceRecord,
     Write,
 )
-from protocol.model.job_views import JobView, SourceReport, SourceView
+from protocol.model.job_views import JobView, RateSample, SourceReport, SourceView
 from protocol.model.source_url import is_slsk, name_from_url, public_url, same_url_key, slsk_address
 from protocol.model.value import Struct, field
 
@@ -35,6 +36,12 @@ WAITING: Final = "waiting"
 """The phase of an attempt that no source can deliver to."""
 PHASES: Final = {"target": "opening", "closing": "riding"}
 """Phases of a dispatcher that a user need not tell apart."""
+
+
+SAMPLE_S: Final = 5.0
+SAMPLES_MAX: Final = 60
+SAMPLED_SOURCES_MAX: Final = 16
+"""Rates of that many sources are kept, every 5 s for 5 minutes: the page's chart begins with them."""
 
 
 class Attempt(Struct):
@@ -58,6 +65,10 @@ class Attempt(Struct):
     """Parts of manifests that have come so far, by request."""
     numbers: dict[int, int] = field(default_factory=dict)
     """From the hub's numbers of sources to the job's, where they differ; -1: a source that the job does not use."""
+    rates: deque[tuple[float, tuple[int, ...], tuple[int, ...]]] = field(
+        default_factory=lambda: deque(maxlen=SAMPLES_MAX)
+    )
+    """When a sample was taken, the sources that sent then, and how fast."""
 
 
 class Job(Struct):
@@ -72,6 +83,20 @@ class Job(Struct):
     """`record` is newer than the store's row."""
     changed_sources: set[int] = field(default_factory=set)
     """Sources that are."""
+
+    def sample_rates(self, now_s: float) -> None:
+        """Keep the rates of this moment, when the last ones are old enough."""
+        kept = self.attempt.rates if self.attempt is not None else None
+        if kept is None or (kept and now_s - kept[-1][0] < SAMPLE_S):
+            return
+        sending = [(number, round(row.rate_bytes_s)) for number, row in self.progress.items() if row.rate_bytes_s >= 1]
+        fastest = heapq.nlargest(SAMPLED_SOURCES_MAX, sending, key=lambda each: each[1])
+        kept.append((now_s, tuple(each[0] for each in fastest), tuple(each[1] for each in fastest)))
+
+    def rates(self, now_s: float) -> tuple[RateSample, ...]:
+        """Return the rates that were kept, the oldest first."""
+        kept = self.attempt.rates if self.attempt is not None else ()
+        return tuple(RateSample(ago_s=round(now_s - at_s, 1), sources=who, rates=rates) for at_s, who, rates in kept)
 
     @property
     def id(self) -> str:

@@ -62,7 +62,8 @@ def router(gateway: Gateway) -> APIRouter:
         """The first event is whole: a job, its sources, notes, and its chunk map as [first, count, state, source].
 
         A state is 0 missing, 1 leased, 2 stored; a source -1 none. Each change has only what differs; ranges replace
-        those before them.
+        those before them. The first event of an active job also has the rates of the last minutes, the oldest first,
+        as [seconds ago, sources, bytes a second].
         """
         return JobStream(gateway, id.lower(), await detail(gateway, id))
 
@@ -116,7 +117,7 @@ class JobStream(StreamingResponse):
             while True:
                 begun_s = loop.time()
                 try:
-                    row = await detail(self._gateway, self._id)
+                    row = await detail(self._gateway, self._id, rates=not shown.job)
                     stored = await owned_ranges(self._gateway, row) if row.job.size_bytes >= 0 else []
                     kind = "change" if shown.job else "whole"
                     if change := shown.update(row, stored):
@@ -170,6 +171,8 @@ class JobPicture:
             change["sources"] = changed
         if notes != self._notes:
             change["notes"] = notes
+        if row.rates:
+            change["rates"] = [[each.ago_s, each.sources, each.rates] for each in row.rates]
         if runs != self._runs:
             known = set(self._runs)
             change["ranges"] = [

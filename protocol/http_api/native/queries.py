@@ -62,9 +62,9 @@ async def command_all(gateway: Gateway, commands: Sequence[tuple[str, Request]])
     return schemas.BulkDone(done=done, failed=failed)
 
 
-async def detail(gateway: Gateway, id: str) -> JobDetail:
+async def detail(gateway: Gateway, id: str, *, rates: bool = False) -> JobDetail:
     """Return one job with its sources."""
-    answer = await ask_manager(gateway, GetJob(id=id.lower()))
+    answer = await ask_manager(gateway, GetJob(id=id.lower(), rates=rates))
     return whole(answer.rows(JobDetail))
 
 

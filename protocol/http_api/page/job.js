@@ -300,6 +300,14 @@ function MapTable({ picture, opened, sources, marks, chunkSize }) {
 
 // ---- rates over time
 
+const sampled = (rates) => ({ rates: new Map(rates), total: rates.reduce((sum, [, one]) => sum + one, 0) });
+
+/** Samples a second apart from those that the daemon kept, a few seconds apart. */
+function earlier(kept) {
+  const samples = kept.map(([ago, sources, rates]) => [ago, sampled(sources.map((source, at) => [source, rates[at]]))]);
+  return samples.flatMap(([ago, sample], at) => Array(Math.round(ago - (samples[at + 1]?.[0] ?? 0))).fill(sample)).slice(-HISTORY);
+}
+
 function drawRates(on, width, height, history, sources) {
   const style = getComputedStyle(on.canvas);
   on.clearRect(0, 0, width, height);
@@ -493,6 +501,7 @@ export function JobView({ id }) {
         const changes = all || state.picture.changes === null ? null : [...state.picture.changes, ...change.ranges.map(([first, length]) => [first, first + length])];
         state.picture = { chunks, changes, ranges: all ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges, Date.now()) };
       }
+      if (change.rates && !state.history.length) state.history = earlier(change.rates);
       if (before !== state.job?.state || news) setChanges((n) => n + 1);
       paint(redraw);
     };
@@ -500,8 +509,7 @@ export function JobView({ id }) {
     get(`${ROOT}/jobs/${id}?chunkMap=false`).catch((error) => (setGone(error.message), live.close()));
     const sample = setInterval(() => {
       if (document.hidden || state.job?.state !== "active") return;
-      const rates = new Map([...state.sources].map(([number, source]) => [number, source.rateBytesS]));
-      state.history = [...state.history.slice(1 - HISTORY), { rates, total: [...rates.values()].reduce((sum, one) => sum + one, 0) }];
+      state.history = [...state.history.slice(1 - HISTORY), sampled([...state.sources].map(([number, source]) => [number, source.rateBytesS]))];
       paint(redraw);
     }, 1000);
     return () => (live.close(), clearInterval(sample));

@@ -160,9 +160,9 @@ def test_a_source_that_is_restored_gets_a_worker_under_its_number() -> None:
     assert tell(pool, left.but(restored=True)) == [], "it was never gone"
     tell(pool, left)
     posts = tell(pool, left.but(restored=True))
-    (told,) = to(posts, DISPATCHER)
-    assert (told.source, told.restored) == (0, True)
+    assert to(posts, DISPATCHER) == [SourceDisabled(job=1, source=0, banned=False, detail="", restored=True)]
     (started,) = [each for process in ("fetch-1/root", "fetch-2/root") for each in to(posts, process)]
+    assert isinstance(started, StartWorker)
     assert (started.source, started.url) == (0, "http://a/f")
 
 

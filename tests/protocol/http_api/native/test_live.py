@@ -38,6 +38,7 @@ from protocol.messages import (
 )
 from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import Wish
+from protocol.model.job_views import RateSample
 from tests.protocol.http_api.fake_daemon import Played, hits
 from tests.protocol.http_api.rows import CHUNK, ID, counts_row, detail_row, job_row, source_row
 from tests.protocol.http_api.serving import answered, open_settings, serving
@@ -89,6 +90,12 @@ def test_a_picture_begins_with_the_whole_and_goes_on_with_what_differs() -> None
 
 
 owned = st.lists(st.sampled_from("0123."), min_size=CHUNKS, max_size=CHUNKS)
+
+
+def test_a_picture_begins_with_the_rates_of_before() -> None:
+    kept = (RateSample(ago_s=5.0, sources=(0, 1), rates=(7, 3)), RateSample(ago_s=0.1, sources=(1,), rates=(9,)))
+    change = JobPicture().update(detail_row().but(rates=kept), [])
+    assert change["rates"] == [[5.0, (0, 1), (7, 3)], [0.1, (1,), (9,)]]
 
 
 @given(st.lists(owned, min_size=2, max_size=6))
