@@ -103,7 +103,7 @@ def test_quiet_says_nothing_when_all_is_well(shoal: Shoal, box: Box) -> None:
 
 
 def test_plain_lines_go_to_stderr_and_end_with_the_result(shoal: Shoal, box: Box) -> None:
-    done = shoal.run("get", *box.urls, "-o", "file.bin", "--verbose")
+    done = shoal.run("get", *box.urls, "-o", "file.bin", "--verbose", "--chunk-size", "128K")
     lines = done.stderr.splitlines()
     assert (done.code, done.stdout) == (0, "")
     assert lines[0].startswith(f"{shoal.folder}/file.bin.part: ")
