@@ -123,7 +123,7 @@ class _Job(Struct):
 
 
 class Assembler(Actor):
-    """One in each program, in the store process."""
+    """Actor that owns all open part files. One in each program, in the store process."""
 
     message_s_max = 600.0  # a device may take long to write; reading whole files is done beside
 

@@ -10,7 +10,7 @@ from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 
 class ChunkDispatcher(Actor):
-    """One for each job. Holds no state but the core's."""
+    """Actor of one job's dispatch decisions. Holds no state but the core's."""
 
     def __init__(self, bus: MessageBus, start: StartJob) -> None:
         super().__init__(split_address(dispatcher_address(start.job))[1], bus)

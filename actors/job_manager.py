@@ -88,7 +88,10 @@ _logger = logging.getLogger(__name__)
 
 
 class JobManager(Actor):
-    """One a daemon. `fresh`: the daemon has just been started, so no attempt can be under way."""
+    """Actor of the daemon's job decisions, one a daemon.
+
+    `fresh`: the daemon has just been started, so no attempt can be under way.
+    """
 
     def __init__(self, bus: MessageBus, path: str, policy: JobPolicy, *, fresh: bool, version: str = "") -> None:
         super().__init__(split_address(JOB_MANAGER)[1], bus)

@@ -14,7 +14,7 @@ TICK_S: Final = 0.5
 
 
 class PoolManager(Actor):
-    """One for all jobs, in the hub. `fetchers`: names of the fetch processes."""
+    """Actor of the pool's decisions, one for all jobs, in the hub. `fetchers`: names of the fetch processes."""
 
     def __init__(self, bus: MessageBus, fetchers: tuple[str, ...]) -> None:
         super().__init__(split_address(POOL)[1], bus)

@@ -131,7 +131,7 @@ SHARDS_MAX = 45
 """Files shorter than `SHARD_LINES`, outside tests and without ``__init__``."""
 NOT_OURS = {".git", ".venv", ".pytest_cache", ".hypothesis", "build", "dist"}
 BANNED_WORDS = re.compile(r"\b(nobody|somebody|whoever|anew|told|so many|as it stands)\b", re.IGNORECASE)
-RIDDLES = re.compile(r"(what|who|how|when|where|which)\b", re.IGNORECASE)
+RIDDLES = re.compile(r"(what|who|how|when|where|which|whether)\b|one (a|in|for)\b|(?-i:`[a-z_]+`)", re.IGNORECASE)
 
 
 def sources() -> Iterator[Path]:

@@ -18,7 +18,7 @@ ROTATION_BYTES = 613_651
 
 @dataclass(frozen=True)
 class Content:
-    """`size` bytes that follow from `seed`. Two seeds, or two places in one content, never look alike."""
+    """Drawn content: `size` bytes that follow from `seed`. Two seeds, or two places in one, never look alike."""
 
     size: int
     seed: int = 1

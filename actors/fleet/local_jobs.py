@@ -54,7 +54,10 @@ _logger = logging.getLogger(__name__)
 
 
 class LocalJobs:
-    """`give` takes the events that come of it. `folder` is this node's own, for bytes on their way."""
+    """Local jobs of fleet jobs.
+
+    `give` takes the events that come of it. `folder` is this node's own, for bytes on their way.
+    """
 
     def __init__(self, client: JobClient, folder: str, give: Callable[[v.Event], None], *, private_ok: bool) -> None:
         self._client = client

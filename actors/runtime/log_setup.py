@@ -58,7 +58,7 @@ class _Plain(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """`at` is UTC; `error` the traceback, where there is one."""
+    """Formatter of a line of JSON. `at` is UTC; `error` the traceback, where there is one."""
 
     def __init__(self, process: str) -> None:
         super().__init__()

@@ -43,7 +43,10 @@ _CREDENTIAL_BYTES_MAX: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """`path`: the file it was read from, empty when there is none. `notes` are lines that the user should read once."""
+    """Loaded configuration.
+
+    `path`: the file it was read from, empty when there is none. `notes` are lines that the user should read once.
+    """
 
     settings: Settings
     account: Account | None

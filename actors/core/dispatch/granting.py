@@ -29,7 +29,10 @@ REFUSED_MAX: Final = 8
 
 
 class Grants:
-    """`store`: which store process holds the part file. `size_bytes` -1: unknown. `limit_bytes_s` 0: none."""
+    """Granted leases and asked queue places of one job.
+
+    `store`: which store process holds the part file. `size_bytes` -1: unknown. `limit_bytes_s` 0: none.
+    """
 
     def __init__(
         self,

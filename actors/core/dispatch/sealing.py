@@ -15,7 +15,10 @@ from protocol.model.value import Struct
 
 
 class SealAnswer(Struct, frozen=True):
-    """`reason`: why the job must end, empty where it goes on. `lost`: sources that lost their place just now."""
+    """Answer to a sealing.
+
+    `reason`: why the job must end, empty where it goes on. `lost`: sources that lost their place just now.
+    """
 
     ready: bool = False
     reason: str = ""
@@ -23,7 +26,10 @@ class SealAnswer(Struct, frozen=True):
 
 
 class Sealing:
-    """`under_way`: the Assembler was asked to seal the file, or the disk fault meanwhile is not reported yet."""
+    """Sealing of one job's file.
+
+    `under_way`: the Assembler was asked, or a disk fault meanwhile is not reported yet.
+    """
 
     def __init__(
         self, job: StartJob, sources: dict[int, Source], report: Reporter, out: Outbox, content: ContentChecks

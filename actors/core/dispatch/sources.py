@@ -24,7 +24,7 @@ from protocol.model.value import Struct, field, replace
 
 @unique
 class SourceState(StrEnum):
-    """Whether a source is used, see the module."""
+    """State of a source: whether it is used, see the module."""
 
     CANDIDATE = "candidate"
     QUEUED = "queued"

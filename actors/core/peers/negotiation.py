@@ -48,7 +48,7 @@ ENTRIES_MAX: Final = 2000
 
 
 class PeerNegotiation:
-    """One peer's. Owned by the session's loop; lives while there is an entry or an unsettled transfer.
+    """Negotiation with one peer. Owned by the session's loop; lives while there is an entry or an unsettled transfer.
 
     Invariant: at most one entry is ACCEPTED or TRANSFERRING, at most one entry a path is beyond HELD, and an entry that
     is ACCEPTED or TRANSFERRING has an open transfer with its ticket. Every method that takes `now_s` may add actions,

@@ -335,7 +335,7 @@ def _same_digest(job: Any, digest: Callable[[str, str], str], *, quiet: bool) ->
 
 
 class Picked(Struct, frozen=True, kw_only=True):
-    """`chunk_size` as options are written, empty: none was named."""
+    """Picked options of an order. `chunk_size` as options are written, empty: none was named."""
 
     target: pools.PoolTarget
     chunk_size: str = ""

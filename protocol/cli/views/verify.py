@@ -15,7 +15,10 @@ RUNS_SHOWN_MAX: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """`size_bytes` -1: not known. Runs are ``(first, stop)`` chunk numbers; `damaged` do not match their records."""
+    """Verified file.
+
+    `size_bytes` -1: not known. Runs are ``(first, stop)`` chunk numbers; `damaged` do not match their records.
+    """
 
     path: str
     size_bytes: int

@@ -24,7 +24,10 @@ Owned = tuple[int, int, int]
 
 
 class MapRange(NamedTuple):
-    """`length` chunks from `first` on are alike. `state`: ``missing``, ``leased`` (not yet stored), ``stored``."""
+    """Run of `length` chunks from `first` on that are alike.
+
+    `state`: ``missing``, ``leased`` (not yet stored), ``stored``.
+    """
 
     first: int
     length: int

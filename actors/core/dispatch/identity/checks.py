@@ -51,7 +51,7 @@ FORCED_QUICK: Final = 2.0
 
 
 class Check(Struct, frozen=True):
-    """`count` stored chunks from `chunk` on that a source is to read once more.
+    """Order to read `count` stored chunks from `chunk` on once more.
 
     `optional`: a spot. `last`: the complete file waits for it.
     """

@@ -33,7 +33,10 @@ CLAIM_S: Final = 1.0
 
 
 class ContentChecks:
-    """`identity` is the evidence; `claim` says in numbers what it proves. `sources` is shared with the owner."""
+    """Checks of one job's content.
+
+    `identity` is the evidence; `claim` says in numbers what it proves. `sources` is shared with the owner.
+    """
 
     def __init__(
         self,

@@ -112,9 +112,9 @@ class Dispute(Struct):
 
 
 class Resolution(Struct, frozen=True):
-    """`losers` have other content than the group that goes on, shown at `chunk`; `winners` gave the answer that counts.
+    """Outcome of a dispute: `losers` have other content than the group that goes on, shown at `chunk`.
 
-    `votes` says how it was decided, in words for people.
+    `winners` gave the answer that counts; `votes` says how it was decided, in words for people.
     """
 
     chunk: int

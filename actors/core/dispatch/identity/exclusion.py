@@ -24,7 +24,10 @@ RANGES_PER_MESSAGE: Final = 2000
 
 
 class Exclusion:
-    """`dropped`: chunks that are missing because of it, until they are stored again."""
+    """Excluded contributors of one job.
+
+    `dropped`: chunks that are missing because of them, until they are stored again.
+    """
 
     def __init__(
         self,

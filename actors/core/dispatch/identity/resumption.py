@@ -22,7 +22,10 @@ _ABSENT: Final = 1 << 33
 
 
 class ResumeChecks:
-    """`open`: sources of resumed chunks that were not compared with their file of today yet."""
+    """Checks of resumed chunks.
+
+    `open`: sources of resumed chunks that were not compared with their file of today yet.
+    """
 
     def __init__(self) -> None:
         self.open: set[int] = set()

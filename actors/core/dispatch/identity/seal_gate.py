@@ -41,7 +41,7 @@ first leases read a chunk of their neighbours'."""
 
 @unique
 class Gate(Enum):
-    """Whether a complete file may be sealed."""
+    """Verdict on a complete file: it may be sealed, waits or must not be."""
 
     OPEN = "open"
     CHECKING = "checking"
@@ -125,7 +125,7 @@ class LastChecks:
 
 
 class SealGate:
-    """`unsettled`: why the complete file is not to be sealed, whatever comes. `freed`: all chunks that were dropped."""
+    """Gate of one job. `unsettled`: why its file is not to be sealed, whatever comes. `freed`: all dropped chunks."""
 
     def __init__(
         self,
