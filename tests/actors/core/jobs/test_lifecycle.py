@@ -574,7 +574,8 @@ def test_totals_of_an_attempt_that_stored_nothing_are_written_too() -> None:
     rig = Rig()
     rig.order()
     rig.ended(1, "starved")
-    assert (rig.store.totals.received_bytes, rig.store.totals.retries) == (1100, 1)
+    totals = rig.store.totals
+    assert (totals.received_bytes, totals.refetched_bytes, totals.stored_bytes, totals.retries) == (1100, 100, 1000, 1)
 
 
 def test_a_new_job_manager_counts_the_time_of_an_attempt_to_the_millisecond() -> None:
