@@ -332,17 +332,17 @@ class Assembler(Actor):
         self._report_open(request, opened.part, opened.message)
         self._pieces.begin(request.job, request.dispatcher, opened.part, spec.pieces)
 
-    def _rehash_progress(self, request: OpenPartFile, cancelled: threading.Event) -> Callable[[int, int], None]:
+    def _rehash_progress(self, request: OpenPartFile, cancelled: threading.Event) -> Callable[[int], None]:
         """Return a callback that reports how far the re-hash is now and then, and ends it when it is cancelled."""
         reported_s = time.monotonic()
 
-        def progress(read_bytes: int, total_bytes: int) -> None:
+        def progress(read_bytes: int) -> None:
             nonlocal reported_s
             if cancelled.is_set():
                 raise Cancelled
             if time.monotonic() - reported_s >= REHASH_REPORT_S:
                 reported_s = time.monotonic()
-                read = PartFileRehashed(job=request.job, read_bytes=read_bytes, total_bytes=total_bytes)
+                read = PartFileRehashed(job=request.job, read_bytes=read_bytes)
                 self.bus.post(request.dispatcher, read)
 
         return progress

@@ -133,8 +133,6 @@ class PeerHistory(Actor):
             rate_bytes_s=prior.rate_bytes_s,
             setup_s=prior.setup_s,
             offset_ok=prior.offset_ok,
-            failures=prior.failures,
-            last_fault=prior.last_fault,
             stops_today=prior.stops_today,
             odd=bool(query.name) and store.is_odd(query.peer, query.name, query.size_bytes, now_s=now_s),
         )

@@ -15,11 +15,11 @@ THREADS: Final = max(2, min(4, os.cpu_count() or 1))
 _READ_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 8 << 20
 
-Progress = Callable[[int, int], None]
-"""``(bytes re-hashed so far, bytes to re-hash)``."""
+Progress = Callable[[int], None]
+"""Called with the bytes re-hashed so far."""
 
 
-def no_progress(_done_bytes: int, _total_bytes: int) -> None:
+def no_progress(_done_bytes: int) -> None:
     """Ignore the progress."""
 
 
@@ -29,11 +29,11 @@ def matching(fd: int, layout: Layout, index: ChunkIndex, progress: Progress = no
     `progress` is called piece by piece, in the caller's thread.
     """
     good, claimed = RangeSet(), index.ranges()
-    done_bytes, total_bytes = 0, sum(layout.length_bytes(*run) for run in claimed)
+    done_bytes = 0
     for first, digests in hashed_ranges(fd, layout, claimed):
         stop = first + len(digests) // DIGEST_BYTES
         done_bytes += layout.length_bytes(first, stop)
-        progress(done_bytes, total_bytes)
+        progress(done_bytes)
         if index.digests[DIGEST_BYTES * first : DIGEST_BYTES * stop] == digests:
             good.add(first, stop)
             continue

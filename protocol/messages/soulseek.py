@@ -198,10 +198,6 @@ class PeerHistoryLoaded(Message, tag=77):
     rate_bytes_s: float
     setup_s: float
     offset_ok: bool
-    failures: int
-    """Failed attempts in a row."""
-    last_fault: int
-    """A `FaultKind` number: of the last of them."""
     stops_today: int
     """Transfers of this peer that were aborted this day (UTC), in all jobs."""
     odd: bool = False

@@ -49,7 +49,6 @@ class PartFileRehashed(Message, tag=84):
 
     job: int
     read_bytes: int
-    total_bytes: int
 
 
 class SourceChanged(Message, tag=26):

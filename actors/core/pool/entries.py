@@ -273,7 +273,5 @@ def nothing_known(job: int, source: int, peer: str) -> PeerHistoryLoaded:
         rate_bytes_s=0.0,
         setup_s=0.0,
         offset_ok=True,
-        failures=0,
-        last_fault=0,
         stops_today=0,
     )

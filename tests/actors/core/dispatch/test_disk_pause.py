@@ -194,16 +194,16 @@ def test_people_see_how_far_the_look_at_the_part_file_is_and_nothing_else_meanwh
     tell(state, FULL)
     posts = []
     for step in range(1, 9):
-        read = PartFileRehashed(job=JOB, read_bytes=step * CHUNK, total_bytes=9 * CHUNK)
+        read = PartFileRehashed(job=JOB, read_bytes=step * CHUNK)
         posts += tell(state, read, Ticked(), at_s=NOW_S + 2 + step / 3)
     told = [(each.state, each.stored_bytes) for each in said(posts, JobProgressed)]
     assert told == [("verifying", step * CHUNK) for step in range(1, 9)]
-    assert said(tell(state, PartFileRehashed(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5), JobEnded) == []
+    assert said(tell(state, PartFileRehashed(job=JOB, read_bytes=1), at_s=NOW_S + 5), JobEnded) == []
 
 
 def test_a_late_word_about_reading_changes_nothing_while_it_rides() -> None:
     state = board("####aa", rates={"a": 1})
-    assert tell(state, PartFileRehashed(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5) == []
+    assert tell(state, PartFileRehashed(job=JOB, read_bytes=1), at_s=NOW_S + 5) == []
 
 
 def test_in_a_race_who_had_fetched_everything_fetches_what_the_disk_lost() -> None:

@@ -436,9 +436,8 @@ ANN = "slsk://ann/m%5Cf.flac"
 
 def history(peer: str = "ann", source: int = 0, job: int = 1) -> PeerHistoryLoaded:
     return PeerHistoryLoaded(
-        job=job, source=source, peer=peer, rate_bytes_s=5e5, setup_s=0.5, offset_ok=False, failures=0,
-        last_fault=0, stops_today=3,
-    )  # fmt: skip
+        job=job, source=source, peer=peer, rate_bytes_s=5e5, setup_s=0.5, offset_ok=False, stops_today=3
+    )
 
 
 def joined(posts: list[Post]) -> list[tuple[float, float, bool, int]]:
