@@ -20,6 +20,7 @@ from protocol.messages import (
     PeerFileDiffers,
     PeerHistoryLoaded,
     PeerUploadClosed,
+    PeerUploadNoted,
     PeerUploadOpened,
     PeerUploadSettled,
 )
@@ -91,8 +92,10 @@ class PeerHistory(Actor):
                 store.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
             case PeerFileDiffers(peer=peer, name=name, size_bytes=size_bytes, differs=differs):
                 store.record_content(peer, name, size_bytes, differs=differs, now_s=now_s)
-            case PeerUploadOpened(peer=peer, ticket=ticket, pid=pid):
-                store.upload_opened(peer, ticket, pid=pid, now_s=now_s)
+            case PeerUploadOpened(peer=peer, ticket=ticket, pid=pid, reply_to=reply_to):
+                store.upload_opened(peer, ticket, pid=pid, ahead=bool(reply_to), now_s=now_s)
+                if reply_to:
+                    self.bus.post(reply_to, PeerUploadNoted(peer=peer, ticket=ticket))
             case PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped):
                 store.upload_closed(peer, ticket, stopped=stopped, now_s=now_s)
             case PeerUploadSettled(peer=peer, ticket=ticket, failed=failed):

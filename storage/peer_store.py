@@ -143,13 +143,13 @@ class PeerStore:
             (peer, day_of(now_s), count),
         )
 
-    def upload_opened(self, peer: str, ticket: int, *, pid: int, now_s: float) -> None:
-        """Record that process `pid` has a connection of this peer."""
+    def upload_opened(self, peer: str, ticket: int, *, pid: int, ahead: bool = False, now_s: float) -> None:
+        """Record that process `pid` has a connection of this peer, or, `ahead`, that it is about to let it come."""
         self._db.execute(
             "INSERT INTO uploads (peer, ticket, pid, changed_s) VALUES (:peer, :ticket, :pid, :now)"
             " ON CONFLICT (peer, ticket) DO UPDATE SET pid = :pid, closed_s = NULL, settled = 0, changed_s = :now"
             " WHERE NOT settled OR changed_s < :now - 5",  # else the two messages crossed
-            {"peer": peer, "ticket": ticket, "pid": pid, "now": now_s},
+            {"peer": peer, "ticket": ticket, "pid": -pid if ahead else pid, "now": now_s},
         )
 
     def upload_closed(self, peer: str, ticket: int, *, stopped: bool, now_s: float) -> None:
@@ -176,12 +176,18 @@ class PeerStore:
             self.record_stop(peer, now_s=now_s)
 
     def settle_lost(self, is_alive: Callable[[int], bool], *, now_s: float, grace_s: float = _LOST_GRACE_S) -> None:
-        """Count uploads whose process died, after `grace_s`, and stopped ones that stay unsettled."""
+        """Count uploads whose process died, after `grace_s`, and stopped ones that stay unsettled.
+
+        One whose connection was not seen before its process died counts only without grace, where all processes died:
+        the message about it may have been on its way. A session that died alone had told of every connection it saw.
+        """
         self._db.execute("DELETE FROM uploads WHERE settled AND changed_s < ?", (now_s - _UPLOADS_KEPT_S,))
         rows = self._db.execute("SELECT peer, ticket, pid, closed_s FROM uploads WHERE NOT settled").fetchall()
         for peer, ticket, pid, closed_s in rows:
-            dead = not is_alive(pid)
-            if dead and closed_s is None and grace_s > 0:
+            dead = not is_alive(abs(pid))
+            if dead and pid < 0 and grace_s > 0:
+                self._db.execute("DELETE FROM uploads WHERE peer = ? AND ticket = ?", (peer, ticket))
+            elif dead and closed_s is None and grace_s > 0:
                 self._db.execute(
                     "UPDATE uploads SET closed_s = ? WHERE peer = ? AND ticket = ?",
                     (now_s - _SETTLE_S_MAX + grace_s, peer, ticket),

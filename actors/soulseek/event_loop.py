@@ -41,6 +41,7 @@ from protocol.messages import (
     ListUploads,
     LogIn,
     LogOut,
+    PeerUploadNoted,
     Request,
     ScanShares,
     SessionChanged,
@@ -71,6 +72,7 @@ SessionInbox = (
     | LogIn
     | LogOut
     | JobClosed
+    | PeerUploadNoted
     | Ticked
 )
 
@@ -147,6 +149,8 @@ class EventLoop(LoopThread[SessionInbox]):
             case GetSearchRation():
                 self._answer(message, [self._searches.ration()])
             case EnqueueFile() | DequeueFile() | AcceptUpload() | DeclineUpload() | ConnectionClosed() | JobClosed():
+                self._negotiations.handle(message)
+            case PeerUploadNoted():
                 self._negotiations.handle(message)
             case LogIn():
                 self._login.want()

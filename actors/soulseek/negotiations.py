@@ -22,6 +22,7 @@ from actors.core.peers.negotiation_parts import (
     ForgetConnection,
     HandOver,
     NegotiationTimes,
+    NoteUpload,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,
@@ -37,9 +38,10 @@ from protocol.messages import (
     DequeueFile,
     EnqueueFile,
     JobClosed,
+    PeerUploadNoted,
     PeerUploadOpened,
 )
-from protocol.messages.addresses import PEER_HISTORY, Post
+from protocol.messages.addresses import PEER_HISTORY, SESSION, Post
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ EARLY_OFFERS_MAX: Final = 64
 DECLINES_MAX: Final = 64
 ENCODINGS_MAX: Final = 1000
 
-Command = EnqueueFile | DequeueFile | AcceptUpload | DeclineUpload | ConnectionClosed | JobClosed
+Command = EnqueueFile | DequeueFile | AcceptUpload | DeclineUpload | ConnectionClosed | JobClosed | PeerUploadNoted
 
 
 class _Peer:
@@ -120,6 +122,10 @@ class Negotiations:
                     peer = self._peer(name)
                     peer.negotiation.connection_closed(job, source, ticket, path=path, stopped=stopped, now_s=now_s)
                     self._step(peer)
+            case PeerUploadNoted(peer=name, ticket=ticket):
+                if (noted := self._peers.get(name)) is not None:
+                    noted.negotiation.noted(ticket, now_s=now_s)
+                    self._step(noted)
             case DequeueFile() | AcceptUpload() | DeclineUpload():
                 known = self._peers.get(self._peer_of.get((command.job, command.source), ""))
                 if known is not None:
@@ -258,6 +264,8 @@ class Negotiations:
                 peer.sends.appendleft(action)  # a slot of the peer is waiting
             case SendRequest() | SendPlaceRequest():
                 peer.sends.append(action)
+            case NoteUpload(ticket=ticket):
+                self._post(_opened(name, ticket, reply_to=SESSION))
             case ExpectConnection(ticket=ticket):
                 self._connections.expect(name, ticket, partial(self._connected, peer, ticket))
             case ForgetConnection(ticket=ticket):
@@ -274,8 +282,7 @@ class Negotiations:
 
     def _hand_over(self, peer: _Peer, ticket: int, worker: str, ready: ConnectionReady) -> None:
         handed = ConnectionReady(job=ready.job, source=ready.source, ticket=ready.ticket, fd_token=next(self._tokens))
-        opened = PeerUploadOpened(peer=peer.negotiation.peer, ticket=ready.ticket, pid=os.getpid())
-        self._post(Post(to=PEER_HISTORY, message=opened))  # ours until the worker says the same
+        self._post(_opened(peer.negotiation.peer, ready.ticket))  # ours until the worker says the same
         if not self._hand(worker, handed, peer.fds.pop(ticket)):
             _logger.info("%s is not there to take its connection", worker)
             peer.negotiation.connection_closed(
@@ -324,3 +331,8 @@ class Negotiations:
                     if not allowed:
                         return  # not worth a call
                     await messages.answer_offer(await messages.connection_to(name), ticket, allowed=True)
+
+
+def _opened(peer: str, ticket: int, *, reply_to: str = "") -> Post:
+    message = PeerUploadOpened(peer=peer, ticket=ticket, pid=os.getpid(), reply_to=reply_to)
+    return Post(to=PEER_HISTORY, message=message)

@@ -233,11 +233,23 @@ class PeerFileDiffers(Message, tag=170):
 
 
 class PeerUploadOpened(Message, tag=137):
-    """A worker has a connection of this peer. Until its end is known it counts as cut when process `pid` dies."""
+    """A worker has a connection of this peer. Until its end is known it counts as cut when process `pid` dies.
+
+    With `reply_to`: the peer's offer is about to be accepted, and its connection may come while all processes die.
+    Answered by `PeerUploadNoted`.
+    """
 
     peer: str
     ticket: int
     pid: int
+    reply_to: str = ""
+
+
+class PeerUploadNoted(Message, tag=174):
+    """Answer to `PeerUploadOpened`: the ledger has it."""
+
+    peer: str
+    ticket: int
 
 
 class PeerUploadClosed(Message, tag=80):

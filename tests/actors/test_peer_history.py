@@ -2,9 +2,11 @@
 
 import os
 import queue
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from protocol.messages import (
     PeerDelivered,
     PeerFaulted,
     PeerUploadClosed,
+    PeerUploadNoted,
     PeerUploadOpened,
     PeerUploadSettled,
     RequestAnswered,
@@ -124,6 +127,13 @@ def test_an_upload_whose_process_died_is_counted_at_the_next_start(tmp_path: Pat
     finally:
         stop_actors([again.memory], timeout_s=5.0)
         again.bus.close()
+
+
+def test_an_upload_that_is_about_to_come_is_in_the_file_before_the_answer(asker: Asker, tmp_path: Path) -> None:
+    asker.tell(PeerUploadOpened(peer="ann", ticket=1, pid=os.getpid(), reply_to="store/desk"))
+    assert asker.inbox.get(timeout=30) == PeerUploadNoted(peer="ann", ticket=1)
+    with closing(sqlite3.connect(tmp_path / "peers.sqlite")) as file:
+        assert file.execute("SELECT peer, ticket FROM uploads").fetchall() == [("ann", 1)]
 
 
 def test_a_page_is_bounded_and_comes_in_several_parts(asker: Asker) -> None:

@@ -138,6 +138,28 @@ def test_an_upload_whose_process_died_is_a_stop_after_the_grace(tmp_path: Path) 
         assert stops(subject) == counted, now_s
 
 
+@pytest.mark.parametrize(("grace_s", "counted"), [(0.0, 1), (10.0, 0)])
+def test_an_upload_that_was_about_to_come_counts_where_all_processes_died(
+    tmp_path: Path, grace_s: float, counted: int
+) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, ahead=True, now_s=100.0)
+    subject.settle_lost(lambda pid: pid == 7, now_s=100.0, grace_s=grace_s)
+    assert stops(subject) == 0, "its process lives"
+    for now_s in (101.0, 200.0):
+        subject.settle_lost(lambda _pid: False, now_s=now_s, grace_s=grace_s)
+        assert stops(subject) == counted
+
+
+def test_an_upload_that_came_counts_as_all_others_when_its_process_dies(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, ahead=True, now_s=100.0)
+    subject.upload_opened("ann", 1, pid=7, now_s=100.1)
+    for now_s in (101.0, 120.0):
+        subject.settle_lost(lambda _pid: False, now_s=now_s, grace_s=10.0)
+    assert stops(subject) == 1
+
+
 def test_without_grace_a_lost_upload_counts_at_once_and_a_stopped_one_when_the_peer_says_nothing(
     tmp_path: Path,
 ) -> None:

@@ -21,6 +21,7 @@ from actors.core.peers.negotiation_parts import (
     ForgetConnection,
     HandOver,
     NegotiationTimes,
+    NoteUpload,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,
@@ -139,9 +140,23 @@ class PeerNegotiation:
             self._leave(entry, now_s)
             self._promote(now_s)
             return
-        entry.state, entry.due_s = EntryState.ACCEPTED, now_s + self._times.file_s_max
+        entry.state, entry.due_s = EntryState.ACCEPTED, now_s + self._times.noted_s_max
         self._transfers.append(Transfer(job, source, entry.path, [ticket]))
-        self._accept(ticket, entry.connection)
+        if self._times.noted_s_max > 0:
+            self._actions.append(NoteUpload(ticket))  # first: once it is accepted the connection may come
+        else:
+            self.noted(ticket, now_s=now_s)
+
+    def noted(self, ticket: int, *, now_s: float) -> None:
+        """The ledger knows of the connection that is to come, or does not answer: the offer is accepted."""
+        for entry in self._entries.values():
+            transfer = self._transfer(entry.job, entry.source, entry.ticket)
+            if entry.state is EntryState.ACCEPTED and entry.ticket == ticket and transfer is not None:
+                if not transfer.answered:
+                    transfer.answered, entry.due_s = True, now_s + self._times.file_s_max
+                    for each in transfer.tickets:
+                        self._accept(each, entry.connection)
+                return
 
     def connection_closed(self, job: int, source: int, ticket: int, *, path: str, stopped: bool, now_s: float) -> None:
         """The worker is done with a connection, perhaps with one of an earlier session."""
@@ -213,7 +228,9 @@ class PeerNegotiation:
                 transfer = self._transfer(entry.job, entry.source, entry.ticket)
                 if transfer is not None and len(transfer.tickets) < TICKETS_MAX and ticket not in transfer.tickets:
                     transfer.tickets.append(ticket)
-                    self._accept(ticket, connection)
+                    entry.connection = connection
+                    if transfer.answered:
+                        self._accept(ticket, connection)
             case EntryState.TRANSFERRING:
                 self._actions.append(SendAnswer(ticket, connection, False))
         return True
@@ -334,6 +351,10 @@ class PeerNegotiation:
                 else:  # another transfer of the peer goes on: the request is made again at its end
                     self._hold(entry)
             case EntryState.ACCEPTED:
+                open_transfer = self._transfer(entry.job, entry.source, entry.ticket)
+                if open_transfer is not None and not open_transfer.answered:
+                    self.noted(entry.ticket, now_s=now_s)
+                    return
                 self._close_transfer(entry, stopped=True, now_s=now_s)
                 self._fail(entry, FaultKind.TURN_LOST, f"no connection from {self.peer} in time")
             case EntryState.TRANSFERRING:
@@ -518,6 +539,8 @@ class PeerNegotiation:
             return
         if entry.state is EntryState.ACCEPTED:
             self._actions.extend(ForgetConnection(ticket) for ticket in transfer.tickets)
+            if not transfer.answered:
+                self._actions.append(SendAnswer(entry.ticket, entry.connection, False))
         transfer.presumed = entry.state is EntryState.TRANSFERRING
         self._end_transfer(transfer, stopped=stopped, now_s=now_s)
 

@@ -37,6 +37,8 @@ class NegotiationTimes(Struct, frozen=True, kw_only=True):
     """For the worker's report of the end, when our side asks again before it has come."""
     failed_s_max: float = 10.0
     """For the worker's report after the peer's UploadFailed."""
+    noted_s_max: float = 2.0
+    """For the ledger's answer, before an offer is accepted without it. 0: nothing keeps a ledger."""
 
 
 class EntryState(Enum):
@@ -85,7 +87,7 @@ class Transfer(Struct, eq=False):
     `tickets` are all accepted offers of it, the first is the one our side knows. `closed_s`: since when our side is
     done with it; `stopped`: before the end of the file. `failed`: the peer sent UploadFailed. `presumed`: the worker
     has not reported the end. `settled`: how the peer counts it was posted. `foreign`: of an earlier session, to
-    which its UploadFailed may have gone.
+    which its UploadFailed may have gone. `answered`: the peer was told that the offer is accepted.
     """
 
     job: int
@@ -98,6 +100,7 @@ class Transfer(Struct, eq=False):
     presumed: bool = False
     settled: bool = False
     foreign: bool = False
+    answered: bool = False
 
 
 # What the network is asked to do. Sends are done in order; each that fails is reported with `send_failed`.
@@ -125,6 +128,12 @@ class SendAnswer(Struct, frozen=True):
     allowed: bool
 
 
+class NoteUpload(Struct, frozen=True):
+    """The ledger is to be told that a connection with this ticket may come. Reported with `noted`."""
+
+    ticket: int
+
+
 class ExpectConnection(Struct, frozen=True):
     """An F connection with this ticket is to be reported with `connected`."""
 
@@ -145,4 +154,6 @@ class HandOver(Struct, frozen=True):
     ready: ConnectionReady
 
 
-Action = SendRequest | SendPlaceRequest | SendAnswer | ExpectConnection | ForgetConnection | HandOver | Post
+Action = (
+    SendRequest | SendPlaceRequest | SendAnswer | NoteUpload | ExpectConnection | ForgetConnection | HandOver | Post
+)

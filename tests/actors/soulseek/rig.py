@@ -19,6 +19,8 @@ from protocol.messages import (
     ConnectionReady,
     EnqueueFile,
     Message,
+    PeerUploadNoted,
+    PeerUploadOpened,
     SessionChanged,
     UploadOffered,
 )
@@ -46,9 +48,11 @@ class Rig(Closing):
         self._folder = tempfile.TemporaryDirectory(prefix="shoal-")
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.worker_inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._rooms = {name: MessageBus(name, self._folder.name) for name in ("soulseek", "hub", "front", "fetch-1")}
+        names = ("soulseek", "hub", "front", "fetch-1", "store")
+        self._rooms = {name: MessageBus(name, self._folder.name) for name in names}
         for box in ("pool", "dispatcher-1", "dispatcher-2"):
             self._rooms["hub"].register(box, lambda frame: self.inbox.put(decode(frame)))
+        self._rooms["store"].register("peer-history", self._note)
         self._rooms["front"].register("front", lambda _frame: None)
         self._rooms["soulseek"].register("root", lambda frame: self.inbox.put(decode(frame)))
         self._rooms["fetch-1"].register("worker-1-1", lambda frame: self.worker_inbox.put(decode(frame)))
@@ -59,6 +63,13 @@ class Rig(Closing):
             server_host="127.0.0.1", server_port=server_port, bind_host="127.0.0.1", **given
         )
         self._session = Session.start(self._rooms["soulseek"], self.settings)
+
+    def _note(self, frame: bytes) -> None:
+        """Keep the ledger."""
+        message = decode(frame)
+        if isinstance(message, PeerUploadOpened) and message.reply_to:
+            noted = PeerUploadNoted(peer=message.peer, ticket=message.ticket)
+            self._rooms["store"].post(message.reply_to, noted)
 
     def say(self, message: Message) -> None:
         self._rooms["hub"].post(SESSION, message)

@@ -69,9 +69,9 @@ def account(box: Network) -> dict[str, str]:
     return {f"SHOAL_SOULSEEK_{name}": word for name, word in chosen.items()} | {"SHOAL_DAEMON_PATIENCE_S": "0"}
 
 
-def order(daemon: Daemon, crowd: Crowd, mode: str) -> str:
+def order(daemon: Daemon, crowd: Crowd, mode: str, *, name: str = "") -> str:
     sources = [{"url": peer.url(NAME)} for peer in crowd.peers.values()]
-    wanted = {"filename": f"{mode}.flac", "fileSize": CONTENT.size, "sources": sources, "mode": mode}
+    wanted = {"filename": name or f"{mode}.flac", "fileSize": CONTENT.size, "sources": sources, "mode": mode}
     answer = daemon.client.post("/api/v0/multisource/download", json=wanted)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])

@@ -16,6 +16,7 @@ from actors.core.peers.negotiation_parts import (
     ForgetConnection,
     HandOver,
     NegotiationTimes,
+    NoteUpload,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,
@@ -37,6 +38,7 @@ class Talk:
         self.state = PeerNegotiation("ann", TIMES)
         self.now_s = 100.0
         self.actions: list[Action] = []
+        self.keeps_ledger = True
 
     def do(self, name: str, *arguments: Any, **named: Any) -> Any:
         result = getattr(self.state, name)(*arguments, **named, now_s=self.now_s)
@@ -44,6 +46,8 @@ class Talk:
         self.actions = self.state.take()
         for sent in self.of(SendRequest):
             self.state.request_sent(sent.path, now_s=self.now_s)
+        for action in self.of(NoteUpload) if self.keeps_ledger else ():
+            self.state.noted(action.ticket, now_s=self.now_s)
         self.actions += self.state.take()
         return result
 
@@ -98,12 +102,48 @@ def test_files_of_one_peer_are_asked_for_together_up_to_a_limit(talk: Talk) -> N
     assert [action.path for action in talk.of(SendRequest)] == [f"m\\{FILES_QUEUED_MAX}"]
 
 
+def answers(talk: Talk) -> list[tuple[int, bool]]:
+    return [(action.ticket, action.allowed) for action in talk.of(SendAnswer)]
+
+
+def test_no_offer_is_accepted_before_the_ledger_knows_or_keeps_silent(talk: Talk) -> None:
+    talk.keeps_ledger = False
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    assert [type(action) for action in talk.actions] == [NoteUpload]
+    talk.offer(1, 8)  # it offers the file once more meanwhile
+    assert answers(talk) == []
+    talk.wait(TIMES.noted_s_max / 2)
+    assert answers(talk) == []
+    talk.wait(TIMES.noted_s_max / 2)
+    assert answers(talk) == [(7, True), (8, True)], "a ledger that is away must not keep the peer's slot waiting"
+    talk.do("noted", 7)
+    assert answers(talk) == [], "late"
+    talk.wait(TIMES.file_s_max - 0.1)
+    talk.do("connected", 8)
+    assert talk.of(HandOver)
+
+
+def test_an_offer_that_is_given_up_before_the_ledger_knows_is_declined(talk: Talk) -> None:
+    talk.keeps_ledger = False
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    talk.do("dequeue", 1, 1)
+    assert answers(talk) == [(7, False)]
+    talk.do("noted", 7)
+    assert talk.actions == []
+    talk.wait(TIMES.verdict_s_max)
+    assert [(post.ticket, post.failed) for post in talk.posts(PeerUploadSettled)] == [(7, False)]
+
+
 def test_an_offer_becomes_a_connection_in_the_workers_hands(talk: Talk) -> None:
     talk.enqueue(1)
     assert talk.offer(1, 7)
     assert [(post.source, post.ticket, post.size_bytes) for post in talk.posts(UploadOffered)] == [(1, 7, 1000)]
     talk.do("answer_offer", 1, 1, 7, accepted=True)
-    assert [type(action) for action in talk.actions] == [ExpectConnection, SendAnswer]
+    assert [type(action) for action in talk.actions] == [NoteUpload, ExpectConnection, SendAnswer]
     talk.do("connected", 7)
     (handed,) = talk.of(HandOver)
     assert (handed.worker, handed.ready.source, handed.ready.ticket) == (WORKER, 1, 7)
