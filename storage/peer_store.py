@@ -179,7 +179,7 @@ class PeerStore:
         """Count uploads whose process died, after `grace_s`, and stopped ones that stay unsettled.
 
         One whose connection was not seen before its process died counts only without grace, where all processes died:
-        the message about it may have been on its way. A session that died alone had told of every connection it saw.
+        the message about it may have been on its way. A session that died alone had reported each connection it saw.
         """
         self._db.execute("DELETE FROM uploads WHERE settled AND changed_s < ?", (now_s - _UPLOADS_KEPT_S,))
         rows = self._db.execute("SELECT peer, ticket, pid, closed_s FROM uploads WHERE NOT settled").fetchall()

@@ -87,7 +87,7 @@ class Transfer(Struct, eq=False):
     `tickets` are all accepted offers of it, the first is the one our side knows. `closed_s`: since when our side is
     done with it; `stopped`: before the end of the file. `failed`: the peer sent UploadFailed. `presumed`: the worker
     has not reported the end. `settled`: how the peer counts it was posted. `foreign`: of an earlier session, to
-    which its UploadFailed may have gone. `answered`: the peer was told that the offer is accepted.
+    which its UploadFailed may have gone. `answered`: our acceptance was sent.
     """
 
     job: int
@@ -129,7 +129,7 @@ class SendAnswer(Struct, frozen=True):
 
 
 class NoteUpload(Struct, frozen=True):
-    """The ledger is to be told that a connection with this ticket may come. Reported with `noted`."""
+    """Record in the ledger of stops that a connection with this ticket may come. Reported with `noted`."""
 
     ticket: int
 
