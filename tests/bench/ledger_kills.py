@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
@@ -47,6 +48,10 @@ def killed(daemon: Daemon, victim: str) -> None:
         daemon.process.process.wait()
     else:
         psutil.Process(daemon.process.child(victim).pid).kill()
+
+
+def online(daemon: Daemon) -> bool:
+    return bool(login(daemon) == "online")
 
 
 def awaited(daemon: Daemon, id: str) -> None:
@@ -101,7 +106,7 @@ def run(folder: Path, kills: int, chance: random.Random, whole: float, within_s:
             with started(shoal, **env) as daemon:
                 daemon.process.run_s_max = RUN_S_MAX
                 daemon.ready()
-                eventually(lambda daemon=daemon: login(daemon) == "online")
+                eventually(partial(online, daemon))
                 while left:
                     if id:
                         awaited(daemon, id)
