@@ -23,8 +23,8 @@ from storage.containers.reading import (
 
 CHAIN_FRAMES_MIN: Final = 4
 """Consecutive frames from which a place counts as one where frames begin."""
-_RATES_1: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_RATES_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_RATES_1: Final = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_RATES_2: Final = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _SAMPLE_RATES: Final = (44100, 48000, 32000)
 _TAG_AT: Final = 120
 """From "Xing" or "Info" to LAME's part of the tag."""
@@ -54,7 +54,7 @@ def frame_at(data: bytes, at: int) -> Frame | None:
     if rate in (0, 15) or sample == 3:
         return None
     hertz = _SAMPLE_RATES[sample] >> {0x18: 0, 0x10: 1, 0x00: 2}[head[1] & 0x18]
-    kbit = (_RATES_1 if version_1 else _RATES_2)[rate]
+    kbit = (_RATES_1 if version_1 else _RATES_2)[rate - 1]
     length = (144 if version_1 else 72) * kbit * 1000 // hertz + (head[2] >> 1 & 1)
     mono = head[3] >> 6 == 3
     side_bytes = (17 if mono else 32) if version_1 else (9 if mono else 17)

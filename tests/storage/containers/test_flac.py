@@ -83,6 +83,16 @@ def test_a_bit_in_the_frame_that_spans_the_boundary_breaks_it(song: bytes) -> No
         assert check(bytes(data), at) is Outcome.BROKEN
 
 
+def test_damage_further_left_says_nothing_of_the_frame_that_spans_the_boundary(song: bytes) -> None:
+    at = 5 * CHUNK
+    spanning = flac.check_boundary(reader(song), len(song), at)
+    assert spanning.outcome is Outcome.PROVEN
+    for distance in (3000, 9000, 20_000):
+        damaged = bytearray(song)
+        damaged[spanning.first - distance] ^= 1
+        assert flac.check_boundary(reader(bytes(damaged)), len(song), at) == spanning
+
+
 def test_the_chunks_around_a_boundary_are_enough(song: bytes) -> None:
     at = 3 * CHUNK
     read = stored_only(song, at - CHUNK, at + CHUNK)

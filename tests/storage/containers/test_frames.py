@@ -1,12 +1,14 @@
 """Single frames, pages and members: headers as the formats' standards have them, and which bytes are named."""
 
 import io
+import lzma
 import struct
 import zipfile
+import zlib
 
 import pytest
 
-from storage.containers import flac, mp3, ogg, zip_archive
+from storage.containers import flac, mp3, ogg, streams, zip_archive
 from storage.containers.reading import BLOCK_BYTES, Outcome, crc32_ogg
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
@@ -362,3 +364,30 @@ def test_members_that_cannot_be_read_are_counted_and_folders_are_not() -> None:
     found = zip_archive.check_whole(reader(bytes(data)), len(data))
     assert found.outcome is Outcome.UNDECIDED
     assert found.detail == "1 of 2 zip members are encrypted or packed unusually"
+
+
+def test_a_page_proves_a_boundary_where_enough_of_it_lies_on_both_sides() -> None:
+    pages = [page(1, bytes(3000), number=number, flags=2 if not number else 0) for number in range(4)]
+    data, first, stop = b"".join(pages), len(pages[0]), len(pages[0]) + len(pages[1])
+    for offset, outcome in (
+        (first + ogg.HEAD_BYTES - 1, Outcome.UNDECIDED),
+        (first + ogg.HEAD_BYTES, Outcome.PROVEN),
+        (stop - ogg.TAIL_BYTES_MIN, Outcome.PROVEN),
+        (stop - ogg.TAIL_BYTES_MIN + 1, Outcome.UNDECIDED),
+        (stop, Outcome.UNDECIDED),
+    ):
+        assert ogg.check_boundary(reader(data), len(data), offset).outcome is outcome, offset
+    found = ogg.check_boundary(reader(data), len(data), first + 1000)
+    assert (found.first, found.stop) == (first, stop)
+
+
+def test_a_block_of_xz_that_is_a_whole_stream_is_no_block() -> None:
+    stream = lzma.compress(b"text " * 50, lzma.FORMAT_XZ)
+    inner = stream[12:]
+    index = b"\0\1" + streams._number(len(inner)) + streams._number(250)
+    index += bytes(-len(index) % 4)
+    index += zlib.crc32(index).to_bytes(4, "little")
+    foot = (len(index) // 4 - 1).to_bytes(4, "little") + stream[6:8]
+    data = stream[:12] + inner + index + zlib.crc32(foot).to_bytes(4, "little") + foot + b"YZ"
+    found = streams.check_xz_boundary(reader(data), len(data), 20)
+    assert (found.outcome, found.first, found.stop) == (Outcome.BROKEN, 12, 12 + len(inner))

@@ -360,3 +360,14 @@ def test_a_node_whose_window_is_not_complete_counts_as_slow_as_it_is_by_now() ->
 
 def test_a_node_that_is_not_idle_asks_no_users_for_more() -> None:
     assert next_of(board(), contest("n1", {"n1": 1.0}, as_one=True), idle=False) == ()
+
+
+def test_windows_of_this_node_and_young_ones_are_passed_over_in_the_search_for_a_slow_one() -> None:
+    drawn = board(window(0, 20, "n1"), window(20, 40, "n3"), window(40, 60, "n2"))
+    drawn.set_window(20, window(20, 40, "n3", 20), 34.0)
+    rates = {"n1": 1.0, "n2": 0.1, "n3": 0.1}
+    assert next_of(drawn, contest("n1", rates, as_one=True), 35.0, count=60) == (40, 60, True)
+    late = board(window(0, 4, "n1", 0, 1), window(4, 5, "n3"), window(5, 6, "n2"))
+    late.set_window(4, window(4, 5, "n3"), 3.0)
+    claim = next_of(late, contest("n1", {"n1": 1.0, "n2": 0.05, "n3": 0.05}), 4.0, count=6)
+    assert claim == (5, 6, True)
