@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from actors.core.fleet.board import Board
+from actors.core.fleet.evidence import CHECK_S_MAX
 from actors.core.fleet.owner import EPOCHS_MAX, LOOK_S, RETRY_S_MAX, Owner
 from actors.core.fleet.view import Bus, View
 from actors.core.fleet.vocabulary import (
@@ -478,3 +479,17 @@ def test_parts_of_a_user_whose_node_is_gone_are_void_where_nothing_can_be_compar
     said = [command.text for command in desk.act() if isinstance(command, Report)]
     assert said == ["n2 left parts that nothing can be compared with"]
     assert (desk.row.banned, desk.row.nodes, desk.row.state) == (("n2",), ("n1",), ACTIVE)
+
+
+def test_of_several_nodes_one_reads_a_part_again_and_the_others_when_it_is_late() -> None:
+    for waited_s, count in ((0.0, 1), (CHECK_S_MAX, 2)):
+        asking = []
+        for node in ("n1", "n3", "n4"):
+            desk = two_nodes(node=node)
+            desk.row = desk.row.but(nodes=("n1", "n2", "n3", "n4"))
+            desk.living = desk.row.nodes
+            desk.act()
+            desk.owner.checking.clear()
+            desk.now += waited_s
+            asking += [check.part for check in checked_parts(desk) if check.part >= 3]
+        assert len(asking) == count

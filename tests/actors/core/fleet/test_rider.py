@@ -498,3 +498,23 @@ def test_where_the_local_job_has_the_excluded_source_all_of_it_is_fetched_again(
     assert of(DropPart, commands) == [DropPart("j", 0, refetch=False), DropPart("j", 1, refetch=False)]
     assert (desk.rider.ready, desk.rider.put, desk.rider.putting) == ({}, {}, {})
     assert not of(StopLocalJob, desk.act())
+
+
+def test_a_window_elsewhere_is_granted_from_its_own_beginning() -> None:
+    desk = Desk(window(0, 4), window(10, 14))
+    desk.rider.look_at = 1e9
+    desk.rider.looked = (desk.board.version, 0)
+    assert of(GrantWindow, desk.act()) == [GrantWindow("j", 0, 4, 40 * PART, PART)]
+    desk.ready(0, 1, 2, 3)
+    desk.rider.looked = (desk.board.version, 4)
+    assert of(GrantWindow, desk.act()) == [GrantWindow("j", 10, 14, 40 * PART, PART)]
+
+
+def test_of_two_windows_that_meet_the_one_of_which_all_is_entered_is_freed_at_once() -> None:
+    desk = Desk(window(0, 6), window(6, 8))
+    desk.ready(6)
+    desk.act()
+    desk.arrive(6)
+    desk.me.draining = True
+    freed = [command.key for command in of(KvUpdate, desk.act()) if not command.row.node]
+    assert freed == ["j.0"]

@@ -174,3 +174,16 @@ def test_a_newcomer_has_no_cap_where_neither_its_job_nor_all_have_a_limit() -> N
     shares.limit(2, 500)
     assert shares.newcomer(demand(1, 0), 1) == []
     assert caps(shares.newcomer(demand(2, 0), 2)) == {(2, 0): 250.0}
+
+
+def test_the_caps_of_a_job_are_forgotten_with_it_and_no_others() -> None:
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    shares.limit(1, 5)
+    shares.share_out([demand(1, 2), demand(2, 1)])
+    shares.forget(1)
+    assert shares.cap_of(1, 2) == 0
+    assert shares.cap_of(2, 1) == pytest.approx(995.0)
+    assert shares.newcomer(demand(1, 2), 4) == [
+        Post(to="fetch-1/worker-1-2", message=CapRate(job=1, source=2, rate_bytes_s=250.0))
+    ]
