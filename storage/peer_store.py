@@ -58,7 +58,7 @@ _LOST_GRACE_S: Final = 12.0
 _UPLOADS_KEPT_S: Final = 3600.0
 
 _SELECT: Final = (
-    "SELECT peer, rate_bytes_s, setup_s, rides, failures, offset_ok, last_fault, failed_s, seen_s,"
+    "SELECT peer, rate_bytes_s, setup_s, rides, failures, offset_ok, last_fault, seen_s,"
     " coalesce((SELECT count FROM stops WHERE stops.peer = peers.peer AND day = ?), 0) FROM peers"
 )
 
@@ -73,7 +73,6 @@ class PeerPrior(Struct, frozen=True, kw_only=True):
     failures: int = 0  # since the last of them
     offset_ok: bool = True
     last_fault: int = 0  # 0 while `failures` is
-    failed_s: float = 0.0  # 0 while `failures` is
     seen_s: float = 0.0
     stops_today: int = 0  # of all jobs this day
 
@@ -231,7 +230,7 @@ class PeerStore:
 
 
 def _prior(row: tuple[Any, ...]) -> PeerPrior:
-    peer, rate, setup, rides, failures, offset_ok, last_fault, failed_s, seen_s, stops = row
+    peer, rate, setup, rides, failures, offset_ok, last_fault, seen_s, stops = row
     return PeerPrior(
         peer=str(peer),
         rate_bytes_s=rate,
@@ -240,7 +239,6 @@ def _prior(row: tuple[Any, ...]) -> PeerPrior:
         failures=failures,
         offset_ok=bool(offset_ok),
         last_fault=last_fault if failures else 0,
-        failed_s=failed_s if failures else 0.0,
         seen_s=seen_s,
         stops_today=stops,
     )

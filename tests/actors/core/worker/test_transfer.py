@@ -168,3 +168,121 @@ def test_without_a_cap_everything_is_allowed() -> None:
     pace.cap(10.0, now_s=1.0)
     pace.cap(0.0, now_s=2.0)
     assert pace.allowance(12345, now_s=2.0) == 12345
+
+
+# --- to the byte ---
+
+
+def test_a_transfer_of_unknown_length_goes_on_until_the_body_ends() -> None:
+    subject = ride(0, 50, size=-1)
+    assert (subject.stop_byte, subject.done, subject.want) == (None, False, CHUNK)
+    subject.took(CHUNK + 5, now_s=0.0)
+    assert not subject.done
+    subject.body_ended()
+    assert (subject.done, subject.size_bytes, subject.stop_byte) == (True, CHUNK + 5, CHUNK + 5)
+    assert subject.handover(now_s=0.0) == Handover(0, CHUNK + 5)
+    empty = ride(0, 1, size=0)
+    assert (empty.stop_byte, empty.done, empty.want) == (0, True, 0)
+
+
+def test_a_transfer_has_begun_when_it_was_said_where_it_reads() -> None:
+    subject = ride(3, 5)
+    assert (subject.began, subject.dropping) == (False, False)
+    subject.begin(3 * CHUNK - 10)
+    assert (subject.began, subject.dropping, subject.want, subject.slot_offset) == (True, True, 10, 0)
+    subject.took(10, now_s=0.0)
+    assert (subject.dropping, subject.want, subject.received_bytes) == (False, CHUNK, 10)
+    subject.took(1, now_s=0.0)
+    assert (subject.slot_offset, subject.want) == (1, CHUNK - 1)
+    far = ride(10, 12)
+    far.begin(0)
+    assert far.want == SLOT, "what is dropped is read by the slot"
+
+
+def test_a_single_byte_is_a_first_byte() -> None:
+    subject = ride(0, 3)
+    subject.took(0, now_s=1.0)
+    subject.took(1, now_s=2.0)
+    subject.took(1, now_s=2.5)
+    assert subject.flowing_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("chunks", "rest", "set_aside"),
+    [
+        (0, 0, (None, 0, 0)),
+        (0, 9, (None, 0, 9)),
+        (1, 0, (Handover(3, CHUNK), CHUNK, CHUNK)),
+        (3, 9, (Handover(3, 3 * CHUNK), 3 * CHUNK, 3 * CHUNK + 9)),
+    ],
+)
+def test_a_slot_that_others_need_gives_its_whole_chunks_and_keeps_the_rest(
+    chunks: int, rest: int, set_aside: tuple[Handover | None, int, int]
+) -> None:
+    subject = ride(3, 20)
+    subject.took(chunks * CHUNK + rest, now_s=0.0)
+    assert subject.set_aside() == set_aside
+    assert (subject.slot_offset, subject.handed_stop) == (rest, 3 + chunks)
+    subject.took(CHUNK - rest, now_s=0.0)
+    given = subject.handover(now_s=0.0) or subject.surrender()
+    assert given == Handover(3 + chunks, CHUNK)
+
+
+def test_what_is_broken_off_at_the_end_of_the_file_keeps_its_short_chunk() -> None:
+    subject = ride(0, 3, size=2 * CHUNK + 7)
+    subject.took(2 * CHUNK + 7, now_s=0.0)
+    assert (subject.surrender(), subject.handed_stop, subject.slot_offset) == (Handover(0, 2 * CHUNK + 7), 3, 0)
+    other = ride(0, 3, size=2 * CHUNK + 7)
+    other.took(2 * CHUNK + 6, now_s=0.0)
+    assert (other.surrender(), other.handed_stop) == (Handover(0, 2 * CHUNK), 2)
+    assert ride(0, 3).surrender() is None
+
+
+def test_chunks_before_and_behind_a_lease_are_read_with_it_also_when_its_end_moves() -> None:
+    subject = Transfer(7, 5, 8, size_bytes=100 * CHUNK, chunk_size=CHUNK, slot_bytes=SLOT, lead=1, overlap=2)
+    assert (subject.first, subject.stop, subject.position, subject.handed_stop) == (4, 10, 4 * CHUNK, 4)
+    subject.extend(9)
+    assert subject.stop == 11
+    subject.extend(9, 3)
+    assert subject.stop == 12
+    subject.extend(6)
+    assert subject.stop == 12
+    subject.trim(7)
+    assert subject.stop == 10
+    subject.trim(8)
+    assert subject.stop == 10
+    subject.trim(6, 1)
+    assert subject.stop == 9
+
+
+def test_a_slot_is_filled_for_a_quarter_of_a_second_and_grows_fourfold_at_most() -> None:
+    subject = Transfer(7, 0, 100, size_bytes=-1, chunk_size=CHUNK, slot_bytes=64 * CHUNK)
+    wanted = []
+    for took_s in (1e-6, 1e-6, 0.5, 0.25):  # as fast as can be, then as much as it has in half a second
+        subject.took(1, now_s=0.0)
+        wanted.append((subject.want + 1) // CHUNK)
+        subject.took(subject.want, now_s=took_s)
+        assert subject.handover(now_s=took_s) is not None
+    assert wanted == [1, 4, 16, 8]
+    assert subject.want == 8 * CHUNK
+
+
+def test_a_bucket_holds_a_fifth_of_a_second_and_gives_no_crumbs() -> None:
+    bucket = TokenBucket()
+    bucket.cap(100_000.0, now_s=0.0)
+    assert bucket.allowance(10_000, now_s=0.04) == 0
+    assert bucket.wait_s == pytest.approx(0.01)
+    assert bucket.allowance(10_000, now_s=0.06) == 6000
+    assert bucket.allowance(100, now_s=0.06) == 100
+    bucket.spend(6000)
+    assert bucket.allowance(10_000, now_s=0.06) == 0
+    assert bucket.wait_s == pytest.approx(0.05)
+    assert bucket.allowance(1 << 30, now_s=99.0) == 20_000
+    bucket.spend(220_000)
+    assert bucket.wait_s == 1.0
+    bucket.cap(0.0, now_s=99.0)
+    assert bucket.allowance(1 << 30, now_s=99.0) == 1 << 30
+    slow = TokenBucket()
+    slow.cap(100.0, now_s=0.0)
+    assert (slow.allowance(5000, now_s=10.0), slow.allowance(5000, now_s=10.3)) == (0, 1030)
+    assert slow.allowance(5000, now_s=99.0) == 2048
