@@ -414,6 +414,14 @@ def test_an_absurd_size_is_refused_and_a_missing_one_passed_on(talk: Talk) -> No
     assert [post.size_bytes for post in talk.posts(UploadOffered)] == [-1]
 
 
+@pytest.mark.parametrize("path", ["a\\1", "z\\1"])
+def test_another_path_for_the_same_source_takes_the_place_of_the_first(talk: Talk, path: str) -> None:
+    talk.enqueue(1, "m\\1")
+    talk.enqueue(1, path)
+    assert [sent.path for sent in talk.of(SendRequest)] == [path]
+    assert (talk.state.wants("m\\1"), talk.offer(1, 7)) == (False, False)
+
+
 def test_an_offer_that_our_side_does_not_answer_is_declined_in_time(talk: Talk) -> None:
     talk.enqueue(1)
     talk.offer(1, 7)

@@ -239,20 +239,15 @@ def test_what_is_broken_off_at_the_end_of_the_file_keeps_its_short_chunk() -> No
 
 
 def test_chunks_before_and_behind_a_lease_are_read_with_it_also_when_its_end_moves() -> None:
-    subject = Transfer(7, 5, 8, size_bytes=100 * CHUNK, chunk_size=CHUNK, slot_bytes=SLOT, lead=1, overlap=2)
+    subject = Transfer(7, 5, 7, size_bytes=100 * CHUNK, chunk_size=CHUNK, slot_bytes=SLOT, lead=1, overlap=3)
     assert (subject.first, subject.stop, subject.position, subject.handed_stop) == (4, 10, 4 * CHUNK, 4)
-    subject.extend(9)
-    assert subject.stop == 11
-    subject.extend(9, 3)
-    assert subject.stop == 12
-    subject.extend(6)
-    assert subject.stop == 12
-    subject.trim(7)
-    assert subject.stop == 10
-    subject.trim(8)
-    assert subject.stop == 10
+    stops = []
+    for change, stop, overlap in (("extend", 9, 0), ("extend", 9, 4), ("extend", 6, 0), ("trim", 7, 0), ("trim", 8, 0)):
+        getattr(subject, change)(stop, overlap)
+        stops.append(subject.stop)
+    assert stops == [12, 13, 13, 11, 11]
     subject.trim(6, 1)
-    assert subject.stop == 9
+    assert subject.stop == 10
 
 
 def test_a_slot_is_filled_for_a_quarter_of_a_second_and_grows_fourfold_at_most() -> None:
@@ -270,6 +265,8 @@ def test_a_slot_is_filled_for_a_quarter_of_a_second_and_grows_fourfold_at_most()
 def test_a_bucket_holds_a_fifth_of_a_second_and_gives_no_crumbs() -> None:
     bucket = TokenBucket()
     bucket.cap(100_000.0, now_s=0.0)
+    assert bucket.allowance(10_000, now_s=0.0) == 0
+    assert bucket.wait_s == pytest.approx(0.05)
     assert bucket.allowance(10_000, now_s=0.04) == 0
     assert bucket.wait_s == pytest.approx(0.01)
     assert bucket.allowance(10_000, now_s=0.06) == 6000
