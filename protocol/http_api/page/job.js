@@ -1,7 +1,7 @@
 // One job: the map of who sent what, sources, rates, what happened, what it claims.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, t, useEvery, when } from "./lib.js";
-import { Bar, Button, Field, Name, State } from "./ui.js";
+import { Bar, Button, Field, Name, Said, State } from "./ui.js";
 import { Back, Calm, Canvas, Change, FormDialog, Nothing, Section, Table } from "./parts.js";
 import { Commands, ENDED, jobsChanged } from "./jobs.js";
 
@@ -228,7 +228,7 @@ const checksIn = (marks, first, stop) => {
   ].filter(Boolean);
 };
 
-/** When the bytes of a range came, as far as this page has seen it: what was stored before came before it was opened. */
+/** When a range came: what was stored before the page was opened came before that. */
 function cameAt([, , state, , since, until], opened) {
   if (state !== STORED) return "";
   if (!until) return t("before {time}", { time: when(opened, true) });
@@ -302,11 +302,9 @@ function MapTable({ picture, opened, sources, marks, chunkSize }) {
 
 const sampled = (rates) => ({ rates: new Map(rates), total: rates.reduce((sum, [, one]) => sum + one, 0) });
 
-/** Samples a second apart from those that the daemon kept, a few seconds apart. */
-function earlier(kept) {
-  const samples = kept.map(([ago, sources, rates]) => [ago, sampled(sources.map((source, at) => [source, rates[at]]))]);
-  return samples.flatMap(([ago, sample], at) => Array(Math.round(ago - (samples[at + 1]?.[0] ?? 0))).fill(sample)).slice(-HISTORY);
-}
+/** Samples a second apart from those that the daemon kept. */
+const earlier = (kept) =>
+  kept.flatMap(([ago, sources, rates], at) => Array(Math.round(ago - (kept[at + 1]?.[0] ?? 0))).fill(sampled(sources.map((source, n) => [source, rates[n]])))).slice(-HISTORY);
 
 function drawRates(on, width, height, history, sources) {
   const style = getComputedStyle(on.canvas);
@@ -359,7 +357,7 @@ function SourceRow({ source, total, budget, sparks, end, restore, prefer, comman
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
       <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
-      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t(source.bytesStored > 0 ? "Sent its part" : "Sent nothing") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${said(source.reason)} /></small>`}</td>
+      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t(source.bytesStored > 0 ? "Sent its part" : "Sent nothing") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Said} text=${source.reason} /></small>`}</td>
       <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
       <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
       <td class="number">${size(source.bytesStored)}</td>
@@ -470,7 +468,7 @@ function Timeline({ id, changes }) {
 
 // ---- the view
 
-/** Let the sources that were left out for other content have their way: what is said is done unless it is taken back. */
+/** Let the sources left out for other content have their way, unless it is taken back. */
 const takeOther = (job) =>
   say(t("Instead, the file of {who} will be fetched", { who: job.identity.excluded.slice(0, 5).map((url) => labelOf({ url })).join(", ") }), {
     later: () => attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/retry?otherGroup=true`).then(jobsChanged)),

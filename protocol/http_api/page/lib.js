@@ -38,7 +38,7 @@ export const words = () =>
     translate = translator(sentences.default, (0.5).toLocaleString(language)[1]);
     session.changed(); // what was shown before is drawn again
   }).catch(() => (loading = null))); // the daemon is away: English until it is asked for again
-/** A sentence of the daemon in the page's language, as soon as `words` are there; as it is, where it is not known. */
+/** A sentence of the daemon in the page's language, or as it is. */
 export const said = (sentence) => (sentence && words(), translate(sentence));
 
 export function speak(code) {
@@ -190,7 +190,7 @@ const REFUSALS = {
   fault: "A fault of the daemon",
 };
 
-/** A request that was refused; `message` is for people: what is wrong with which field, else of what kind it is. */
+/** A refused request; `message` is for people: what is wrong with which field, else of what kind it is. */
 export class Refused extends Error {
   constructor(kind, field, detail) {
     const reason = said(detail);
@@ -247,7 +247,7 @@ export const can = (role) => {
 
 // ---- live events
 
-/** An event source that rests while the page is hidden and comes back by itself, also to a daemon that was restarted. */
+/** An event source that rests while the page is hidden and comes back by itself, also to a restarted daemon. */
 export class Live {
   constructor(path, handlers, { resume = false } = {}) {
     Object.assign(this, { path, handlers, resume, last: "", pause: 1000 });

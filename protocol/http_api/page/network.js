@@ -1,7 +1,7 @@
-// The daemon's own affairs: login, limits and their times, fleet, users who were stopped, processes, disk.
+// The daemon's own affairs: login, limits and their times, fleet, users stopped, processes, disk.
 import { useState } from "./vendor/hooks.mjs";
-import { ask, attempt, bytesOf, can, count, duration, get, html, language, rate, ROOT, said, say, seconds, size, status, t, useEvery, useStore, when } from "./lib.js";
-import { Bar, Button, Field, Name } from "./ui.js";
+import { ask, attempt, bytesOf, can, count, duration, get, html, language, rate, ROOT, say, seconds, size, status, t, useEvery, useStore, when } from "./lib.js";
+import { Bar, Button, Field, Name, Said } from "./ui.js";
 import { Change, FormDialog, Section, Table } from "./parts.js";
 import { LimitDialog } from "./add.js";
 
@@ -16,7 +16,7 @@ function Login({ now, searches }) {
   return html`<${Section} title="Soulseek">
     <p class="big"><span class=${`dot ${now.login}`}></span> <b>${t(LOGINS[now.login] ?? now.login)}</b></p>
     <p class="dim">${now.username ? html`<${Name} text=${now.username} /> · ${now.server}` : t("Without an account there are HTTP sources only.")}</p>
-    ${now.loginDetail && html`<p><${Name} text=${said(now.loginDetail)} /></p>`}
+    ${now.loginDetail && html`<p><${Said} text=${now.loginDetail} /></p>`}
     ${searches && html`<p>${t("Searches: {n} of {most} left in {time}", { n: count(searches.left), most: count(searches.most), time: duration(searches.spanS) })}${searches.nextS > 0 && ` · ${t("again in {time}", { time: duration(searches.nextS) })}`}</p>
       <${Bar} part=${searches.most ? (100 * searches.left) / searches.most : 0} state="" label=${t("Searches left")} />`}
     ${now.username && html`<p class="commands">${now.login === "online" ? html`<${Change} label=${t("Log out of Soulseek")} onClick=${() => order("DELETE")} />` : html`<${Change} kind="main" label=${t("Log in to Soulseek")} onClick=${() => order("PUT")} />`}</p>`}
@@ -100,13 +100,13 @@ function Fleet({ fleet, load }) {
     <p><span class=${`dot ${fleet.state === "joined" ? "online" : ""}`}></span> <b>${t(FLEETS[fleet.state])}</b> <span class="dim">${[fleet.destination && t("into {place}", { place: fleet.destination }), fleet.leader ? "" : t("no leader now"), t("limit of all nodes: {limit}", { limit: limited(fleet.limitBytesS) })].filter(Boolean).join(" · ")}</span></p>
     <p class="commands"><${Change} label=${t("Limit…")} title=${t("Limit of all nodes, a second")} onClick=${() => setLimiting(true)} /></p>
     ${limiting && html`<${LimitDialog} title=${t("Limit of all nodes, a second")} limit=${fleet.limitBytesS} send=${limit} close=${() => setLimiting(false)} />`}
-    ${fleet.text && html`<p class="why"><${Name} text=${said(fleet.text)} /></p>`}
+    ${fleet.text && html`<p class="why"><${Said} text=${fleet.text} /></p>`}
     <${Table} label=${t("Nodes")} columns=${["Node", "State", "Version"]} numbers=${["Rate", "Free", "Jobs"]} end=${t("Commands")} none=${t("No node is there.")} rows=${fleet.nodes.map((node) => [
       html`<${Name} text=${node.name} />`, state(node) || t("works"), node.version, rate(node.rateBytesS), size(node.freeBytes), t("{n} of {most}", { n: count(node.jobs), most: count(node.slots) }),
       html`<${Change} label=${fleet.draining.includes(node.name) ? t("Take jobs again") : t("Drain")} title=${`${t("Drain")}: ${node.name}`} onClick=${() => drain(node.name, !fleet.draining.includes(node.name))} />`,
     ])} />
     ${fleet.jobs.length > 0 && html`<h3>${t("Its jobs")}</h3><${Table} label=${t("Its jobs")} columns=${["File", "State", "Nodes"]} numbers=${["Size", "Parts"]} rows=${fleet.jobs.map((job) => [
-      html`<${Name} text=${job.name} /><small><${Name} text=${said(job.reason)} /></small>`, t(JOBS[job.state]), job.nodes.join(", ") || "–", size(job.sizeBytes), job.parts ? t("{n} of {most}", { n: count(job.partsStored), most: count(job.parts) }) : "–",
+      html`<${Name} text=${job.name} /><small><${Said} text=${job.reason} /></small>`, t(JOBS[job.state]), job.nodes.join(", ") || "–", size(job.sizeBytes), job.parts ? t("{n} of {most}", { n: count(job.partsStored), most: count(job.parts) }) : "–",
     ])} />`}
   </${Section}>`;
 }
@@ -151,14 +151,14 @@ export function Network() {
       ])} /></${Section}>
     <${Section} title=${t("Processes")}>
       <${Table} label=${t("Processes")} columns=${["Name", "State"]} numbers=${["Restarts", "Memory", "Processor time", "Age"]} rows=${processes.map((one) => [
-        one.name, one.up ? t("runs") : html`${t("is away")}<small><${Name} text=${said(one.detail)} /></small>`, count(one.restarts), size(one.memoryBytes), duration(one.cpuS), duration(one.ageS),
+        one.name, one.up ? t("runs") : html`${t("is away")}<small><${Said} text=${one.detail} /></small>`, count(one.restarts), size(one.memoryBytes), duration(one.cpuS), duration(one.ageS),
       ])} /></${Section}>
     <${Section} title=${t("Users whose transfers were stopped")}>
       <p class="dim">${t("Each such stop stands in their list as a failed upload; one user at most {n} a day.", { n: now.stopsPerDay })}</p>
       <${Table} label=${t("Users whose transfers were stopped")} columns=${["User", "Day"]} numbers=${["Stops"]} none=${t("None.")} rows=${more.stops.map((one) => [html`<${Name} text=${one.username} />`, one.day, count(one.count)])} /></${Section}>
     <${Section} title=${t("Users known from earlier jobs")}>
       <${Table} label=${t("Users known from earlier jobs")} columns=${["User", "Last fault", "Seen"]} numbers=${["Rate", "To the first byte"]} none=${t("None.")} rows=${more.users.map((one) => [
-        html`<${Name} text=${one.username} />`, html`<${Name} text=${said(one.lastFault)} />`, when(one.seenAt, true), one.rateBytesS ? rate(one.rateBytesS) : "–", one.setupS ? seconds(one.setupS) : "–",
+        html`<${Name} text=${one.username} />`, html`<${Said} text=${one.lastFault} />`, when(one.seenAt, true), one.rateBytesS ? rate(one.rateBytesS) : "–", one.setupS ? seconds(one.setupS) : "–",
       ])} /></${Section}>
   </div>`;
 }

@@ -54,7 +54,7 @@ export function FormDialog({ title, label, ready = true, send, close, children, 
 /** A button for those who may change something. */
 export const Change = (props) => can("ReadWrite") && html`<${Button} ...${props} />`;
 
-/** What is large and may lag a little: drawn apart from the rest, in a task of its own, at most every `ms`. */
+/** What is large and may lag a little: drawn apart, in a task of its own, at most every `ms`. */
 export function Calm({ version, ms = 500, draw }) {
   const [at, again] = useState(0);
   const timer = useRef(0);
@@ -68,15 +68,16 @@ export function Calm({ version, ms = 500, draw }) {
 /** A canvas as large as its place, sharp on every screen; `draw(context, width, height)` paints it. */
 export function Canvas({ draw, again, ...rest }) {
   const canvas = useRef();
-  const place = useRef(); // read again only after it changed: asking for it makes the browser lay everything out
+  const place = useRef(); // read again only after it changed: asking costs a layout
   const paintNow = () => {
-    if (!canvas.current) return;
-    place.current ??= [canvas.current.clientWidth, canvas.current.clientHeight];
-    const [width, height] = place.current;
+    const on = canvas.current;
+    if (!on) return;
+    const [width, height] = (place.current ??= [on.clientWidth, on.clientHeight]);
     const scale = devicePixelRatio || 1;
-    if (canvas.current.width !== Math.round(width * scale)) canvas.current.width = Math.round(width * scale);
-    if (canvas.current.height !== Math.round(height * scale)) canvas.current.height = Math.round(height * scale);
-    const context = canvas.current.getContext("2d");
+    const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
+    if (on.width !== wide) on.width = wide;
+    if (on.height !== high) on.height = high;
+    const context = on.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     draw(context, width, height);
   };

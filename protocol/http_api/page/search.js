@@ -107,7 +107,7 @@ export function Search() {
       refused: ({ detail, retryAfterS }) => end("refused", retryAfterS ? `${said(detail)} (${t("again in {time}", { time: duration(retryAfterS) })})` : said(detail)),
       ended: () => end("ended"),
     });
-    // Here a broken stream is not opened again by itself: that would be another search.
+    // A broken stream is not opened again: that would be another search.
     source.source.onerror = async () => {
       end("refused", "");
       try {

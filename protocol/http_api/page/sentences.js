@@ -1,4 +1,4 @@
-// The daemon's sentences in another language: found by their English pattern, what stands in the holes looked up again.
+// The daemon's sentences in another language: found by their English pattern, the holes looked up again.
 
 const LONGEST = 2000; // characters that are looked at
 const DEEPEST = 6;
@@ -16,7 +16,7 @@ function pattern([english, said]) {
   return { names, parts, test: new RegExp(`^${body.join("")}$`, "s"), said, weight: parts.join("").length };
 }
 
-/** A function that says a sentence in the language of this table, numbers with its decimal mark; what is unknown stays. */
+/** A function that says a sentence in this table's language, with its decimal mark; the unknown stays. */
 export function translator(table, decimal) {
   const whole = new Map(Object.entries(table).filter(([english]) => !english.includes("{")));
   const patterns = Object.entries(table).filter(([english]) => english.includes("{")).map(pattern).sort((one, other) => other.weight - one.weight);

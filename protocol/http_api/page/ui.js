@@ -1,15 +1,15 @@
 // Small parts that views are made of.
 import { useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { html, t, toasts, useStore, words } from "./lib.js";
+import { html, language, said, t, toasts, useStore, words } from "./lib.js";
 
 const PATHS = {
   jobs: "M4 6h16M4 12h16M4 18h10",
   search: "M10.5 17a6.5 6.5 0 1 1 0-13 6.5 6.5 0 0 1 0 13zM20 20l-4.9-4.9",
-  wish: "M12 20s-7.5-4.6-7.5-10A4.3 4.3 0 0 1 12 7.400a4.3 4.3 0 0 1 7.500 2.600C19.500 15.400 12 20 12 20z",
+  wish: "M12 20s-7.5-4.6-7.5-10A4.3 4.3 0 0 1 12 7.4a4.3 4.3 0 0 1 7.5 2.6C19.5 15.4 12 20 12 20z",
   network: "M12 3v5M12 16v5M5 12h14M12 8a4 4 0 1 1 0 8 4 4 0 0 1 0-8z",
   add: "M12 5v14M5 12h14",
   pause: "M8 5v14M16 5v14",
-  resume: "M7 4.500v15l12-7.500z",
+  resume: "M7 4.5v15l12-7.5z",
   cancel: "M6 6l12 12M18 6L6 18",
   retry: "M19 12a7 7 0 1 1-2-5l2 2M19 4v5h-5",
   delete: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
@@ -17,10 +17,10 @@ const PATHS = {
   up: "M12 19V5M6 11l6-6 6 6",
   down: "M12 5v14M6 13l6 6 6-6",
   more: "M5 12h.01M12 12h.01M19 12h.01",
-  folder: "M3.500 6h6l2 2.500h9V18h-17z",
-  prefer: "M12 4l2.400 5 5.600.700-4.100 3.800 1.100 5.500-5-2.800-5 2.800 1.100-5.500L4 9.700 9.600 9z",
-  file: "M7 3.500h7l4 4V20.500H7zM14 3.500v4h4",
-  ban: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zM5.600 5.600l12.800 12.800",
+  folder: "M3.5 6h6l2 2.5h9V18h-17z",
+  prefer: "M12 4l2.4 5 5.6.7-4.1 3.8 1.1 5.5-5-2.8-5 2.8 1.1-5.5L4 9.7 9.6 9z",
+  file: "M7 3.5h7l4 4V20.5H7zM14 3.5v4h4",
+  ban: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zM5.6 5.6l12.8 12.8",
 };
 
 export const Icon = ({ name }) =>
@@ -35,23 +35,22 @@ export function Button({ icon, label, quiet, text = !quiet, kind = "", ...rest }
   </button>`;
 }
 
-// Control marks and invisible characters of hostile names are shown by their number, so a name cannot pose as another.
-const MARKS = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}/gu;
+// Invisible characters of hostile names are shown by their number, so that none poses as another.
+const MARKS = /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Cs})/gu;
 const LONGEST = 300;
 
 /** Text from strangers: isolated from the direction of what surrounds it, marks visible, not endless. */
-export function Name({ text, class: kind }) {
+export function Name({ text, class: kind, lang }) {
   if (!text) return null;
   const cut = text.length > LONGEST ? `${text.slice(0, LONGEST - 60)}…${text.slice(-50)}` : text;
-  const parts = [];
-  let at = 0;
-  for (const found of cut.matchAll(MARKS)) {
-    parts.push(cut.slice(at, found.index));
-    parts.push(html`<span class="mark">U+${found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}</span>`);
-    at = found.index + found[0].length;
-  }
-  parts.push(cut.slice(at));
-  return html`<bdi class=${kind} title=${cut.length < text.length || cut.length > 60 ? cut.replace(MARKS, "\ufffd") : null}>${parts}</bdi>`;
+  const parts = cut.split(MARKS).map((part, at) => (at % 2 ? html`<span class="mark">U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}</span>` : part));
+  return html`<bdi class=${kind} lang=${lang} title=${cut.length < text.length || cut.length > 60 ? cut.replace(MARKS, "\ufffd") : null}>${parts}</bdi>`;
+}
+
+/** A sentence of the daemon in the page's language, or marked as the English that it still is. */
+export function Said({ text }) {
+  const now = said(text);
+  return html`<${Name} text=${now} lang=${now === text && language !== "en" ? "en" : null} />`;
 }
 
 export function Toasts() {
