@@ -57,6 +57,7 @@ def test_whatever_process_dies_the_job_goes_on_by_itself(shoal: Shoal, name: str
     assert shoal.files == ["file.bin"]
 
 
+@pytest.mark.long
 def test_what_is_stored_is_not_fetched_again_when_the_store_or_the_hub_dies(shoal: Shoal) -> None:
     """Both have sent all they will, but for a part of a chunk each it is stored, and nothing else is on its way.
 

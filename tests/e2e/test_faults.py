@@ -68,6 +68,7 @@ def test_two_mirrors_that_drop_share_the_work(shoal: Shoal) -> None:
     assert all(count > 0 for count in done.given.values())
 
 
+@pytest.mark.long
 def test_a_file_that_changes_under_way_is_not_mixed(shoal: Shoal) -> None:
     changed = Content(CONTENT.size, seed=62)
     with mirrors({"a": Character(rate_bytes_s=500_000, drop_every_bytes=400_000)}, CONTENT) as box:

@@ -34,6 +34,7 @@ def rows_of(event: Event) -> dict[str, Event]:
     return {row["peer"] or "mirror": row for row in event["sources"]}
 
 
+@pytest.mark.long
 def test_users_and_mirrors_are_rows_of_one_job(shoal: Shoal, state: str) -> None:
     # Slow enough that the queue's answer is there long before the file is.
     users = {"ann b": Character(rate_bytes_s=3e5), "queued": Character(queue_before_us=3, queue_step_s=60.0)}

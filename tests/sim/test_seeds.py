@@ -45,8 +45,8 @@ def seeds(kind: str) -> list[int]:
     return list(range(0, FAST[kind], BATCH))
 
 
-HALVES = [0, pytest.param(BATCH // 2, marks=pytest.mark.long)]
-"""Of the one batch of kinds with users, whose worlds are large."""
+OF_USERS = [range(2), pytest.param(range(2, BATCH), marks=pytest.mark.long)]
+"""The one batch of kinds with users, whose worlds are large."""
 
 
 def test_every_change_has_to_pass_five_hundred_seeds_and_more() -> None:
@@ -124,9 +124,9 @@ def test_seeds_that_once_failed(kind: str, seed: int) -> None:
     assert play(kind, seed).state in STATES
 
 
-@pytest.mark.parametrize("first", HALVES)
-def test_a_job_that_may_wait_is_sealed_when_one_of_those_who_left_is_back(first: int) -> None:
-    for seed in range(first, first + BATCH // 2):
+@pytest.mark.parametrize("seeds", OF_USERS)
+def test_a_job_that_may_wait_is_sealed_when_one_of_those_who_left_is_back(seeds: range) -> None:
+    for seed in seeds:
         outcome = play("deserted", seed)
         assert outcome.state == "sealed", f"seed {seed}: {outcome}"
 
@@ -197,10 +197,10 @@ def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops
     assert statistics.mean(outcome.stops for outcome in outcomes) <= stops_most
 
 
-@pytest.mark.parametrize("first", HALVES)
+@pytest.mark.parametrize("seeds", OF_USERS)
 @pytest.mark.parametrize("kind", ["users8", "faulty_users"])
-def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, first: int) -> None:
-    for seed in range(first, first + BATCH // 2):
+def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, seeds: range) -> None:
+    for seed in seeds:
         assert play(kind, seed).state == "sealed"
 
 

@@ -71,6 +71,7 @@ def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, siz
     assert "another version than before: starting over with that one" in done.stderr or size < len(DATA)
 
 
+@pytest.mark.long
 def test_a_file_that_is_another_one_at_every_request_ends_in_words(shoal: Shoal, serve: Serve) -> None:
     def restless(request: Request, reply: Reply) -> bool:
         return FILE(request, reply, cut=300_000, etag=f'"{request.number}"', modified=f"{request.number}")
