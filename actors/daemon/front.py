@@ -164,6 +164,9 @@ class Daemon:
         try:
             self._start(leaving)
         except (StartFailed, OSError, EOFError) as failure:
+            if self._stops and isinstance(failure, StartFailed):
+                _logger.info("stopped while it started")
+                return ENDED
             _logger.error("cannot start: %s", failure)
             return FAILED
         self._say_ready(key_path)
@@ -196,7 +199,7 @@ class Daemon:
             health_policy=HealthPolicy(),
         )
         leaving.callback(self._supervisor.stop)
-        self._supervisor.start()
+        self._supervisor.start(unwanted=lambda: self._stops > 0)
         for process in self._supervisor.living():
             self._forward_session(process)
         self._wake = lambda: self._supervisor.inbox.put(Ticked())

@@ -29,7 +29,8 @@ from protocol.cli.parsing import DemoOptions
 from protocol.config.paths import API_KEY_FILE
 
 READY_S_MAX: Final = 90.0
-STOP_S_MAX: Final = 15.0
+STOP_S_MAX: Final = 60.0
+"""Killed before it has ended it would leave its files; a busy machine takes long."""
 API: Final = "/api/v0/multisource"
 SHARED: Final = Content(192 << 20, seed=2022)
 SHARED_FILE: Final = "01 - Tide.wav"

@@ -16,7 +16,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -40,6 +40,8 @@ STACKS_S: Final = 0.2
 """Time for a silent process to dump its stacks before it is killed."""
 TERM_S: Final = 0.5
 KILL_S: Final = 2.0
+UNWANTED_S: Final = 0.1
+"""Period at which a start looks whether it is still wanted."""
 
 
 class RestartPolicy(Protocol):
@@ -154,10 +156,11 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def start(self, *, unwanted: Callable[[], bool] = lambda: False) -> None:
         """Start every child, all at the same time, and return when all are ready.
 
-        Raises `StartFailed` when one dies or is not ready in time; then nothing is left running.
+        Raises `StartFailed` when one dies or is not ready in time, or it is `unwanted` by now; then nothing is left
+        running.
         """
         try:
             self.bus.register(split_address(FRONT)[1], self._deliver)
@@ -166,7 +169,7 @@ class Supervisor:
             warm(preloaded(self._specs.values()))
             for spec in self._specs.values():
                 self._launch(spec)
-            self._wait_until_ready()
+            self._wait_until_ready(unwanted)
             for child in self._children.values():
                 child.listens = True
             self._started = True
@@ -268,13 +271,18 @@ class Supervisor:
             )
         os.write(self._wake_w, b"c")
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, unwanted: Callable[[], bool]) -> None:
         def settled() -> bool:
-            return any(child.gone for child in self._children.values()) or not self._waiting()
+            return unwanted() or any(child.gone for child in self._children.values()) or not self._waiting()
 
+        late_s = time.monotonic() + self._health_policy.start_s_max
         with self._changed:
-            in_time = self._changed.wait_for(settled, timeout=self._health_policy.start_s_max)
+            # A signal's handler wakes no condition: it is looked at.
+            while not (in_time := self._changed.wait_for(settled, timeout=UNWANTED_S)) and time.monotonic() < late_s:
+                pass
             dead = [f"{name}: {child.reason}" for name, child in self._children.items() if child.gone]
+        if unwanted():
+            raise StartFailed("stopped while it started")
         if dead:
             raise StartFailed("; ".join(dead))
         if not in_time:

@@ -228,6 +228,18 @@ def test_a_builder_that_fails_is_a_failed_start_and_leaves_nothing() -> None:
     assert [figures.process for figures in supervisor.health()] == ["front"]
 
 
+def test_a_start_that_nobody_wants_any_more_is_not_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    specs = [ProcessSpec(process="hub", builder=f"{HERE}:build_slow_echo", settings=str(fifo))]
+    supervisor = Supervisor(specs, health_policy=HealthPolicy())
+    looks = iter([False, False])
+    with pytest.raises(StartFailed, match="stopped while it started"):
+        supervisor.start(unwanted=lambda: next(looks, True))
+    assert not os.path.exists(supervisor.run_dir)
+    assert [figures.process for figures in supervisor.health()] == ["front"]
+
+
 def test_children_are_stopped_in_the_order_of_their_ranks(supervised: Supervised) -> None:
     ranks = {"store": 2, "hub": 0, "fetch-1": 1}
     specs = [ProcessSpec(process=name, builder=f"{HERE}:build_echo", stop_rank=rank) for name, rank in ranks.items()]
