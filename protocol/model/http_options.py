@@ -16,6 +16,8 @@ COOKIES_CHARS_MAX: Final = 12_000
 LOGINS_CHARS_MAX: Final = 4000
 CONNECTIONS_MAX: Final = 16
 _COOKIE_FIELDS: Final = 7
+_LIKE_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+)+|.*:.*:.*")
+"""No interface is called like this."""
 _FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN_FIELDS: Final = (
     *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
@@ -87,5 +89,16 @@ def check_socks(word: str) -> None:
 
 def check_interface(word: str) -> None:
     """Refuse what is neither the name of a network interface nor an address."""
-    if not re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word):
+    fits = re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word) is not None
+    if not fits or (_LIKE_ADDRESS.fullmatch(word) and not _is_address(word.partition("%")[0])):
         raise ValueError("must be the name of an interface, or an address of this machine")
+
+
+def _is_address(word: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        ip_address(word)
+    except ValueError:
+        return False
+    return True

@@ -221,6 +221,8 @@ def test_where_the_file_goes(
         (["get", URL, "--proxy", "ftp://h"], "--proxy: must be none, or an address"),
         (["get", URL, "--proxy", "http://"], "--proxy: must be none, or an address"),
         (["get", URL, "--interface", "a b"], "must be the name of an interface"),
+        (["get", URL, "--interface", "999.1.1.1"], "must be the name of an interface"),
+        (["get", URL, "--bind", "fe80::1::2"], "must be the name of an interface"),
         (["get", URL, "-4", "-6"], "-4 and -6 exclude each other"),
         (["get", URL, "-x", "0"], "must be a number from 1 to 16"),
         (["get", URL, "--max-time", "0"], "--max-time: "),

@@ -60,7 +60,6 @@ def addresses(*sources: dict[str, str], private_ok: bool = False) -> list[str]:
         ({"fileSize": True}, "fileSize"),
         ({"chunkSize": 4095}, "chunkSize"),
         ({"chunkSize": 1 << 21}, "chunkSize"),
-        ({"chunkSize": None}, "chunkSize"),
         ({"mode": "swam"}, "mode"),
         ({"checksum": f"sha256:{SHA[1:]}"}, "checksum"),
         ({"checksum": f"sha257:{SHA}"}, "checksum"),
