@@ -52,6 +52,7 @@ from protocol.messages import (
     SlotSpoiled,
     SourceChanged,
     SourcesJudged,
+    SpanCompared,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
@@ -360,17 +361,16 @@ class Assembler(Actor):
 
     def _store(self, filled: SlotFilled, job: _Job) -> None:
         view = self._arena.view(filled.slot)[: filled.length_bytes]
+        if filled.span_at >= 0:
+            self._compare(filled, job, view)
+            return
         try:
             written = job.part.write(filled.first, view, filled.digests, filled.source_hash)
         except PartFileFault as fault:
             self._disk_failed(filled.job, job, fault)
             return
         except Spoiled:
-            count = len(filled.digests) // DIGEST_BYTES
-            self._report(
-                job,
-                SlotSpoiled(job=filled.job, source=filled.source, lease=filled.lease, first=filled.first, count=count),
-            )
+            self._spoiled(filled, job)
             return
         if any(first == 0 for first, _ in written.stored):  # before the news that may complete the file
             self._inspector.recognise(filled.job, job.part, _file_name(job.request), job.dispatcher)
@@ -404,6 +404,22 @@ class Assembler(Actor):
                     stored_digest=stored_digest,
                 ),
             )
+
+    def _spoiled(self, filled: SlotFilled, job: _Job) -> None:
+        who = {"job": filled.job, "source": filled.source, "lease": filled.lease, "first": filled.first}
+        self._report(job, SlotSpoiled(**who, count=len(filled.digests) // DIGEST_BYTES))
+
+    def _compare(self, filled: SlotFilled, job: _Job, view: memoryview) -> None:
+        """Compare a span of a chunk with what is stored; nothing is written."""
+        try:
+            agrees = job.part.compare(filled.first, filled.span_at, view, filled.digests, filled.source_hash)
+        except PartFileFault as fault:
+            self._disk_failed(filled.job, job, fault)
+        except Spoiled:
+            self._spoiled(filled, job)
+        else:
+            who = {"job": filled.job, "source": filled.source, "lease": filled.lease, "chunk": filled.first}
+            self._report(job, SpanCompared(**who, stored=agrees is not None, agrees=agrees is True))
 
     def _note_validator(self, seen: ValidatorSeen, job: _Job) -> None:
         """A source whose content is not what the stored chunks came from must not go on with them."""

@@ -87,8 +87,10 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     from actors.sources import reader_for
     from protocol.messages import JobClosed, StartWorker, StopWorker
     from protocol.messages.addresses import split_address, worker_address
+    from storage.piece_lists import drop_lists_of
     from storage.shared_memory import Arena
 
+    drop_lists_of(context.bus.run_dir, context.bus.process)
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
     slot_returns = SlotReturns(context.bus, range(first, stop_slot), generation=context.generation, forget=arena.forget)

@@ -1,8 +1,6 @@
 """Small documents fetched over HTTP: Metalinks and checksum files, bounded in bytes and in time."""
 
-import os
 import time
-import uuid
 from typing import Final
 
 from actors.sources import USER_AGENT, HttpSettings, open_reader
@@ -26,12 +24,12 @@ _BLOCK_BYTES: Final = 64 << 10
 
 
 def describe(
-    url: str, file_url: str, http: HttpOptions, *, private_ok: bool, is_source: bool, lists: str
+    url: str, file_url: str, http: HttpOptions, *, private_ok: bool, is_source: bool, list_path: str
 ) -> tuple[SourceDescribed, str]:
     """Return what the Metalink document at `url` says of the file at `file_url`, and why no file comes from there.
 
     `is_source`: the document is what that address has, so it must describe one file; else the one of that name counts.
-    `lists`: folder for the list of its piece hashes.
+    `list_path`: where the list of its piece hashes is written.
     """
     shown = printable(public_url(url))
     nothing = SourceDescribed(job=0, source=0)
@@ -49,7 +47,7 @@ def describe(
     notes, pieces = read.notes, PieceHashes()
     if file.pieces is not None:
         try:
-            pieces = _listed(file.pieces, lists)
+            pieces = _listed(file.pieces, list_path)
         except OSError as error:
             notes += (f"the piece hashes in {shown} are not compared: {error.strerror}",)
     mirrors = [each for each in file.urls if len(each) <= ADDRESS_CHARS_MAX][:MIRRORS_MAX]
@@ -67,9 +65,8 @@ def describe(
     return said, f"is a Metalink document: the {count_of(len(mirrors), 'mirror')} in it are used"
 
 
-def _listed(pieces: Pieces, folder: str) -> PieceHashes:
-    """Write the list of these hashes into the folder. Raises OSError."""
-    path = os.path.join(folder, f"{uuid.uuid4().hex}.pieces")
+def _listed(pieces: Pieces, path: str) -> PieceHashes:
+    """Write the list of these hashes. Raises OSError."""
     write_pieces(path, pieces.digests)
     return PieceHashes(piece_algorithm=pieces.algorithm, piece_bytes=pieces.piece_bytes, piece_file=path)
 

@@ -61,6 +61,7 @@ from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.filenames import unhidden_name
 from protocol.model.source_url import public_url
 from storage.digests import digests_of, source_hash
+from storage.piece_lists import drop_lists, list_of_worker
 from storage.shared_memory import SLOT_BYTES, Arena
 
 WorkerInbox = (
@@ -115,6 +116,8 @@ class PeerWorker(Actor):
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
         self._from_start = False
         self._stands = False  # the body of the probe's answer, which goes to the file's end, is open
+        self._lists: list[str] = []  # of the piece hashes of documents that this source named
+        self._over = False
         self._wake: Callable[[], None] = self._continue
 
     def starting(self) -> None:
@@ -122,6 +125,7 @@ class PeerWorker(Actor):
         self.bus.post(POOL, ready)
 
     def stopping(self) -> None:
+        self._drop_lists()
         self._put_slot_back()
         self._shelf.stop_waiting(self._wake)
         self._hang_up()
@@ -198,11 +202,15 @@ class PeerWorker(Actor):
         http = request.http if is_source else request.http.for_strangers()
         url = request.url if is_source else url
 
+        path = list_of_worker(self.bus.run_dir, self.bus.process)
+        self._lists.append(path)
+
         def read() -> None:
-            lists = self.bus.run_dir
             found, why = describe(
-                url, request.url, http, private_ok=request.private_ok, is_source=is_source, lists=lists
+                url, request.url, http, private_ok=request.private_ok, is_source=is_source, list_path=path
             )
+            if self._over:
+                drop_lists([path])
             described = found.but(job=request.job, source=request.source)
             if described.checksums or described.mirrors or described.notes or described.pieces.algorithm:
                 self.bus.post(self._dispatcher, described)
@@ -227,6 +235,8 @@ class PeerWorker(Actor):
             slot_bytes=SLOT_BYTES,
             lead=granted.lead,
             overlap=granted.overlap,
+            span_bytes=granted.span_bytes,
+            span_at=granted.span_at,
         )
         self._from_start = granted.from_start
         self._slot_returns.learn(self._request.job, granted.store)
@@ -372,6 +382,7 @@ class PeerWorker(Actor):
             digests=digests_of(view, handover.length_bytes, transfer.chunk_size),
             source_hash=self._source_hash,
             shelf=self._slot_returns.address,
+            span_at=handover.span_at,
         )
         self._slot_returns.hand_over(filled)
 
@@ -428,9 +439,15 @@ class PeerWorker(Actor):
 
     def died(self, report: ActorDied) -> None:
         """Its slot is not lost with it."""
+        self._drop_lists()
         self._put_slot_back()
         self._shelf.stop_waiting(self._wake)
         super().died(report)
+
+    def _drop_lists(self) -> None:
+        """Remove the lists of piece hashes; a document that is being read now leaves none either."""
+        self._over = True
+        drop_lists(self._lists)
 
     def _put_slot_back(self) -> None:
         if self._slot is not None:

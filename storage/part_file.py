@@ -17,7 +17,7 @@ from protocol.model.value import Struct, field
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Evidence, Journal
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
-from storage.durable import Committer, Folder, sync_data, write_all
+from storage.durable import Committer, Folder, disk_faults, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
 from storage.part_file_open import FoundPart, PreparedPart, is_ours, prepare, seen_layout
@@ -176,6 +176,23 @@ class PartFile:
             self._store(first_chunk, view, digests, source_hash)
             return Written(stored=[(first_chunk, stop)])
         return self._write_sorted(first_chunk, stop, view, digests, source_hash)
+
+    def compare(self, chunk: int, at: int, view: memoryview, digest: bytes, source_hash: int) -> bool | None:
+        """Whether the bytes of a chunk from its byte `at` on are those that are stored; None: the chunk is not.
+
+        Raises Spoiled when they are not those of `digest`; PartFileFault when the part file cannot be read.
+        """
+        part = self._part
+        if digests_of(view, len(view), part.layout.chunk_size) != digest:
+            raise Spoiled(f"{part.part_path}: a span of chunk {chunk} changed on its way")
+        part.index.reserve(chunk + 1)
+        if not part.index.has(chunk):
+            return None
+        with disk_faults(part.part_path):
+            agrees = os.pread(part.part_fd, len(view), chunk * part.layout.chunk_size + at) == view
+        if agrees:
+            self._repeated(chunk, chunk + 1, source_hash)
+        return agrees
 
     def _take_over(self) -> int:
         """Store what a file that has the final name holds, as the beginning of this one; return the bytes stored.

@@ -3,6 +3,9 @@
 A list may be longer than a message, so an order names the file of it. Each order has a list of its own under a fresh
 name; what no job needs any more is removed by sweeps, so that neither a crash between list and order nor one between
 the end of a job and its deletion leaves anything behind for good.
+
+Lists of documents that sources name are their workers', in the run folder: removed when the worker ends, and what a
+process that died has left there when the next one of its name begins.
 """
 
 import os
@@ -35,8 +38,7 @@ def keep_list(folder: str, digests: bytes) -> str:
         for place in (path, folder):
             sync_path(place)
     except OSError:
-        with suppress(OSError):
-            os.unlink(path)
+        drop_lists([path])
         raise
     return path
 
@@ -47,10 +49,25 @@ def sweep_lists(folder: str, used: Collection[str], unused_before: Collection[st
     So the list of an order that is on its way to the job store stays.
     """
     unused = {path for path, _ in _lists(folder) if path not in used}
-    for path in unused & set(unused_before):
+    drop_lists(unused & set(unused_before))
+    return unused
+
+
+def list_of_worker(run_dir: str, process: str) -> str:
+    """Return a fresh path for a list in the run folder."""
+    return os.path.join(run_dir, f"{process}-{uuid.uuid4().hex}{_SUFFIX}")
+
+
+def drop_lists(paths: Collection[str]) -> None:
+    """Remove these lists. Who has one open still reads it."""
+    for path in paths:
         with suppress(OSError):
             os.unlink(path)
-    return unused
+
+
+def drop_lists_of(run_dir: str, process: str) -> None:
+    """Remove the lists that an earlier process of this name has left."""
+    drop_lists([path for path, _ in _lists(run_dir) if os.path.basename(path).startswith(f"{process}-")])
 
 
 def _lists(folder: str) -> list[tuple[str, int]]:

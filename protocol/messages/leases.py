@@ -92,6 +92,10 @@ class LeaseGranted(Message, tag=10):
     """... and from the end on, wherever that moves: others send them too, so that both can be compared."""
     chunk_size: int
     """Of the job's part file."""
+    span_bytes: int = 0
+    """Bytes that are read of each of these chunks, next to the range; 0: all of it."""
+    span_at: int = 0
+    """Where the only span begins in the chunk `first`, of a lease without chunks of its own (`first` == `stop`)."""
 
 
 class LeaseExtended(Message, tag=11):

@@ -117,6 +117,8 @@ class SlotFilled(Message, tag=30):
     store: int = 0
     """Number of the store process it is meant for. Any other leaves it alone, and it is handed over again when that
     one has the part file open (`PartFileReopened`)."""
+    span_at: int = -1
+    """Not below 0: the slot holds a span of one chunk that begins there, to be compared and never written."""
 
 
 class SlotFreed(Message, tag=31):
@@ -160,6 +162,20 @@ class ChunkDisputed(Message, tag=34):
     other_source_hash: int
     digest: bytes
     stored_digest: bytes
+
+
+class SpanCompared(Message, tag=175):
+    """A span of a chunk came and was compared with what is stored.
+
+    `stored`: whether the chunk is there; `agrees`: whether its bytes are the same.
+    """
+
+    job: int
+    source: int
+    lease: int
+    chunk: int
+    stored: bool
+    agrees: bool
 
 
 class DropChunks(Message, tag=142):

@@ -31,6 +31,7 @@ from protocol.messages import (
     RemovePartFile,
     SealFile,
     SlotFilled,
+    SpanCompared,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, shelf_address, split_address
 from protocol.messages.codec import decode
@@ -274,3 +275,22 @@ def test_an_opening_that_nobody_wants_any_more_is_given_up(
     gate.open.set()
     opened = next_of(said, PartFileReady)
     assert opened.job == 4, "it waited until the lock was given back"
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_span_that_came_is_compared_with_the_part_file(
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path, agrees: bool
+) -> None:
+    room, said = hub
+    store()
+    stored(room, said, tmp_path, 1)
+    at = 0 if agrees else 1  # the slot holds the file's first bytes
+    view = memoryview(DATA)[:50]
+    span = SlotFilled(
+        job=1, source=3, lease=9, first=0, slot=0, length_bytes=50, digests=digests_of(view, 50, CHUNK),
+        source_hash=2, shelf=shelf_address("hub"), span_at=at,
+    )  # fmt: skip
+    room.post(ASSEMBLER, span)
+    compared = next_of(said, SpanCompared)
+    assert (compared.source, compared.lease, compared.chunk) == (3, 9, 0)
+    assert (compared.stored, compared.agrees) == (True, agrees)

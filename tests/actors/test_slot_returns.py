@@ -161,7 +161,8 @@ def store(room: MessageBus, tmp_path: Path) -> Iterator[Store]:
 def test_a_store_leaves_slots_alone_that_were_handed_to_another(store: Store) -> None:
     store.hand(0, 0, store=0)  # and the target is not even open
     store.tell(store.wanted)
-    assert store.next() == PartFileReady(job=1, part_path=store.wanted.spec.folder + "/f.part", message="", store=1), (
+    path = store.wanted.spec.folder + "/f.part"
+    assert store.next() == PartFileReady(job=1, part_path=path, message="", store=1, chunk_size=CHUNK), (
         "no word of the slot, which its fetch process still counts as handed over"
     )
     store.hand(0, 0, store=1)

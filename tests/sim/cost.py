@@ -89,7 +89,7 @@ class Played:
 
     seconds: float
     late_s: float
-    again: int
+    again: float
     leases: int
     stops: float
 
@@ -120,7 +120,7 @@ def main() -> int:
         times: list[float] = []
         late: list[float] = []
         again: list[float] = []
-        in_all: list[int] = []
+        in_all: list[float] = []
         stops: list[float] = []
         plain_s: list[float] = []
         for seed in range(asked.first, asked.first + asked.seeds):

@@ -31,6 +31,7 @@ from protocol.messages import (
     SizeLearned,
     SlotFilled,
     SourcesJudged,
+    SpanCompared,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
@@ -181,7 +182,18 @@ class StoreOnDisk:
         with self.disk.mounted():
             self._try(lambda target: self._store(target, filled))
 
+    def _compare(self, target: PartFile, filled: SlotFilled) -> None:
+        at, length = (real_bytes(each, self.chunk_size) for each in (filled.span_at, filled.length_bytes))
+        data = chunk_bytes(filled.first, filled.digests)[at : at + length]
+        view = memoryview(data)
+        agrees = target.compare(filled.first, at, view, digests_of(view, len(data), REAL_CHUNK), filled.source_hash)
+        who = {"job": 1, "source": filled.source, "lease": filled.lease}
+        self._tell(SpanCompared(**who, chunk=filled.first, stored=agrees is not None, agrees=agrees is True))
+
     def _store(self, target: PartFile, filled: SlotFilled) -> None:
+        if filled.span_at >= 0:
+            self._compare(target, filled)
+            return
         count = -(-filled.length_bytes // self.chunk_size)
         length = real_bytes(filled.length_bytes, self.chunk_size)
         if target.size_bytes >= 0:  # a source that announced a few bytes too many is played as if it had sent them

@@ -92,6 +92,13 @@ def marks(script: SourceScript, first: int, stop: int, chunk_size: int) -> bytes
     )
 
 
+def span_mark(script: SourceScript, begin: int, end: int) -> bytes:
+    """What bytes ``[begin, end)`` of this source are like."""
+    if script.lies:
+        return b"lie"
+    return script.mark if any(first < end and begin < stop for first, stop in script.odd) else TRUE
+
+
 class RateCurve:
     """The rate of one source as a function of time, constant between multiples of `GRID_S` (bursts: finer).
 

@@ -27,12 +27,13 @@ from protocol.messages import (
     SizeLearned,
     SlotFilled,
     SourcesJudged,
+    SpanCompared,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFaultKind
-from tests.sim.script import TRUE
+from tests.sim.script import TRUE, SourceScript, span_mark
 from tests.sim.worker import Surroundings
 
 WRITE_S: Final = 0.0004
@@ -52,9 +53,11 @@ class StoreModel:
         checks_content: bool = False,
         files: tuple[bytes, ...] = (),
         decodes: bool = False,
+        scripts: tuple[SourceScript, ...] = (),
     ) -> None:
-        """`files`: the marks of every chunk of each file that is whole by its container's checks.
+        """`scripts`: the sources, whose hashes count from 1.
 
+        `files`: the marks of every chunk of each file that is whole by its container's checks.
         `decodes`: the digest of the whole is compared too, so that only one of them passes, not a mix of them.
         """
         self.world = world
@@ -67,11 +70,12 @@ class StoreModel:
         self.refuses = refuses
         self.checks_content = checks_content
         self.files, self.decodes = files, decodes
+        self.scripts = scripts
         self.chunk_count = -1
         self.chunk_size = 1
         self.sealed_s: float | None = None
         self.stored_s = 0.0  # when the last new chunk came
-        self.refetched_chunks = 0
+        self.refetched_chunks = 0.0
         self.dropped_chunks = 0
         self.closed = False
 
@@ -164,6 +168,9 @@ class StoreModel:
         if self.closed or self.failed_s is not None:
             return
         count = -(-filled.length_bytes // self.chunk_size)
+        if filled.span_at >= 0:
+            self._compare(filled)
+            return
         if self.fails_after_chunks is not None and len(self.digests) >= self.fails_after_chunks:
             self.failed_s = self.world.now_s
             self._tell(DiskFailed(job=filled.job, fault=int(PartFileFaultKind.NO_SPACE), detail="no space"))
@@ -184,6 +191,16 @@ class StoreModel:
                     )
                 )
         self._answer_runs(filled, marks)
+
+    def _compare(self, filled: SlotFilled) -> None:
+        chunk, sender = filled.first, self.senders.get(filled.first, 0)
+        begin = chunk * self.chunk_size + filled.span_at
+        has = span_mark(self.scripts[sender - 1], begin, begin + filled.length_bytes) if sender else TRUE
+        stored = chunk in self.digests
+        agrees = stored and has == filled.digests
+        self.refetched_chunks += filled.length_bytes / self.chunk_size
+        who = {"job": filled.job, "source": filled.source, "lease": filled.lease}
+        self._tell(SpanCompared(**who, chunk=chunk, stored=stored, agrees=agrees))
 
     def _answer_runs(self, filled: SlotFilled, marks: list[bytes]) -> None:
         """One word for each stretch of new chunks and each stretch of chunks that were there."""

@@ -41,7 +41,7 @@ class Watch:
         if isinstance(post.message, LeaseGranted):
             assert post.message.lease not in self._granted, "a lease is granted once"
             self._granted.add(post.message.lease)
-            assert 0 <= post.message.first < post.message.stop
+            assert 0 <= post.message.first < post.message.stop + (post.message.span_bytes > 0)
 
     def _look_at_leases(self, now_s: float) -> None:
         state = self._state

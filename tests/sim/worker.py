@@ -24,7 +24,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, WATCHDOG, dispatcher_address
 from protocol.model.faults import FaultKind
-from tests.sim.script import RateCurve, SourceScript, marks
+from tests.sim.script import RateCurve, SourceScript, marks, span_mark
 
 SLOT_BYTES: Final = 1 << 20
 SLICE_S: Final = 0.2
@@ -81,7 +81,7 @@ class WorkerModel:
                 if self.lease is not None and message.lease == self.lease.lease:
                     if message.overlap > self.lease.overlap:
                         self.lease = self.lease.but(overlap=message.overlap)
-                    self._move_end(message.stop + self.lease.overlap)
+                    self._move_end(message.stop)
             case LeaseRevoked():
                 if self.lease is not None and message.lease == self.lease.lease:
                     self._advance()
@@ -133,7 +133,7 @@ class WorkerModel:
     def _begin(self, granted: LeaseGranted) -> None:
         assert self.lease is None, "a second lease for a busy worker"
         self.lease = granted
-        self.stop, self.handed, self.received = granted.stop + granted.overlap, granted.first - granted.lead, 0
+        self.stop, self.handed, self.received = granted.stop, granted.first - granted.lead, 0
         self._turn += 1
         self._reported_s = -1.0
         self._silent_since_s = self.world.now_s
@@ -158,7 +158,7 @@ class WorkerModel:
     def _start(self) -> None:
         assert self.lease is not None
         granted = self.lease
-        start = (granted.first - granted.lead) * self.chunk_size
+        start = (granted.first - granted.lead) * self.chunk_size + self._skipped()
         stands = self.script.reads_on and self.body_open and self.position <= start
         self.stands = self.stands and self.body_open and self.position == start and not granted.lead
         if self.stands:
@@ -271,8 +271,13 @@ class WorkerModel:
         assert lease is not None
         if not self.body_open:
             return  # `position` is that of the body before
-        end = self._end_chunk()
-        whole = end if self.position >= self._stop_bytes() else min(int(self.position) // chunk, end)
+        end = self.stop + (0 if self._span() else lease.overlap)
+        whole = min(
+            end, -(-self.file_bytes // chunk) if self.position >= self.file_bytes else int(self.position) // chunk
+        )
+        if self._skipped() and self.position >= min((self.handed + 1) * chunk, self._stop_bytes()):
+            self._hand_over_span(self._skipped(), min((self.handed + 1) * chunk, self._stop_bytes()))
+            self.lease = lease = lease.but(lead=0, span_at=0)
         while self.handed < whole:
             until = min(whole, self.handed + max(1, SLOT_BYTES // chunk))
             length = min(until * chunk, self.file_bytes) - self.handed * chunk
@@ -289,6 +294,27 @@ class WorkerModel:
             )
             self.world.send(self.address, ASSEMBLER, filled)
             self.handed = until
+        if self.handed == self.stop and self._span() and self.position >= self._stop_bytes():
+            self._hand_over_span(0, self._stop_bytes())
+
+    def _hand_over_span(self, at: int, stop_bytes: int) -> None:
+        """What was read of one chunk to be compared, from its byte `at` on."""
+        lease, begin = self.lease, self.handed * self.chunk_size + at
+        assert lease is not None
+        filled = SlotFilled(
+            job=lease.job,
+            source=self.source,
+            lease=lease.lease,
+            first=self.handed,
+            slot=0,
+            length_bytes=stop_bytes - begin,
+            digests=span_mark(self.script, begin, stop_bytes),
+            source_hash=self.source + 1,
+            shelf="fetch-1/shelf",
+            span_at=at,
+        )
+        self.world.send(self.address, ASSEMBLER, filled)
+        self.handed += 1
 
     def _move_end(self, stop: int) -> None:
         assert self.lease is not None
@@ -378,10 +404,26 @@ class WorkerModel:
 
     def _end_chunk(self) -> int:
         """Where the run ends, or the file: leases on files of unknown size end nowhere."""
-        return min(self.stop, -(-self.file_bytes // self.chunk_size))
+        overlap = self.lease.overlap if self.lease is not None else 0
+        return min(self.stop + (1 if self._span() else overlap), -(-self.file_bytes // self.chunk_size))
+
+    def _span(self) -> int:
+        """Bytes of the chunk behind the end that are read, where that is not all of it."""
+        lease = self.lease
+        if lease is None or not lease.span_bytes or not (lease.overlap or lease.first == lease.stop):
+            return 0
+        return lease.span_bytes + (lease.span_at if lease.first == lease.stop else 0)
+
+    def _skipped(self) -> int:
+        """Bytes of the first chunk that are not read."""
+        lease = self.lease
+        if lease is None or not lease.span_bytes:
+            return 0
+        return self.chunk_size - lease.span_bytes if lease.lead == 1 else lease.span_at
 
     def _stop_bytes(self) -> int:
-        return min(self.stop * self.chunk_size, self.file_bytes)
+        overlap = self.lease.overlap * self.chunk_size if self.lease is not None else 0
+        return min(self.stop * self.chunk_size + (self._span() or overlap), self.file_bytes)
 
     def _slot_end(self) -> int:
         return min((self.handed + max(1, SLOT_BYTES // self.chunk_size)) * self.chunk_size, self._stop_bytes())

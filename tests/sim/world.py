@@ -132,6 +132,7 @@ class World:
                 checks_content=scenario.checks_content or scenario.digest,
                 files=self._files(),
                 decodes=scenario.container == "decoded",
+                scripts=scenario.sources,
             )
         )
         self.workers: dict[str, WorkerModel] = {}

@@ -182,3 +182,24 @@ def test_commits_run_beside_writing_and_end_with_close(tmp_path: Path, sync: str
     opened(tmp_path, len(DATA), sync=sync, chunk=CHUNK // 2).part.close()
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == fds
+
+
+def test_a_span_of_a_chunk_is_compared_with_what_is_stored_and_never_written(tmp_path: Path) -> None:
+    target = opened(tmp_path, len(DATA)).part
+    put(target, DATA, 2, 4, source=77)
+
+    def compare(chunk: int, at: int, data: bytes) -> bool | None:
+        view = memoryview(data)
+        return target.compare(chunk, at, view, digests_of(view, len(data), CHUNK), 88)
+
+    held = Path(target.part_path).read_bytes()
+    span = DATA[3 * CHUNK + 2 : 3 * CHUNK + 6]
+    assert compare(3, 2, span) is True
+    assert target.evidence.repeats[3] == {88}, "that outlives this run"
+    assert compare(3, 3, span) is False
+    assert compare(3, 2, span[:-1] + bytes([span[-1] ^ 1])) is False
+    assert compare(4, 2, span) is None, "not stored"
+    with pytest.raises(Spoiled):
+        target.compare(3, 2, memoryview(span), digests_of(memoryview(span), 3, CHUNK), 88)
+    assert Path(target.part_path).read_bytes() == held
+    target.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage import piece_lists
-from storage.piece_lists import keep_list, lists_folder, sweep_lists
+from storage.piece_lists import drop_lists, drop_lists_of, keep_list, list_of_worker, lists_folder, sweep_lists
 
 
 @pytest.fixture
@@ -44,3 +44,13 @@ def test_lists_are_bounded_together(folder: str, monkeypatch: pytest.MonkeyPatch
 
 def test_a_folder_that_is_not_there_is_swept_too(folder: str) -> None:
     assert sweep_lists(folder, set()) == set()
+
+
+def test_lists_of_a_process_that_died_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    paths = {name: list_of_worker(str(tmp_path), name) for name in ("fetch-1", "fetch-10", "store")}
+    for path in paths.values():
+        Path(path).write_bytes(b"x")
+    drop_lists_of(str(tmp_path), "fetch-1")
+    assert {name for name, path in paths.items() if os.path.exists(path)} == {"fetch-10", "store"}
+    drop_lists([*paths.values()])
+    assert not os.listdir(tmp_path), "one that is gone is no fault"

@@ -71,6 +71,7 @@ class Lease(Struct):
     draining: bool = False  # the transfer is over, its last chunks are on their way to the Assembler
     shared: bool = False  # of a race or a check: it holds nothing
     overlap: int = 0  # chunks behind its end that are read to be compared
+    overlap_bytes: int = 0  # what is read of them
     check: bool = False  # stored chunks are read once more
     sample: bool = False  # a check of the end of the file that measures its source; the end need not be stored yet
     rival: int | None = None  # the lease that duplicates it, or that it duplicates

@@ -10,7 +10,7 @@ from actors.core.dispatch import admission, recovery
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.identity.content import ContentChecks
-from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
+from actors.core.dispatch.leases import ContainerReport, Dispute, Leases, TransferReport
 from actors.core.dispatch.progress import FatalNews, Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sealing import SealAnswer, Sealing
@@ -18,7 +18,6 @@ from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
 from actors.core.dispatch.watcher import ReportSchedule, WatcherRequest, WatcherRequests
 from actors.core.outbox import Outbox
 from protocol.messages import (
-    ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
@@ -374,7 +373,7 @@ class DispatchState:
             leases.handle(message, now_s=now_s)  # while nothing can be stored, every transfer is slow
         if isinstance(message, ChunksStored):
             self.content.containers.stored(message.first, message.first + message.count, leases.tracker, now_s=now_s)
-        if isinstance(message, ChunkDisputed | ContainerReport):
+        if isinstance(message, Dispute | ContainerReport):
             self._go_on(now_s)
         elif isinstance(message, ChunksStored | ChunksRepeated):
             if leases.tracker.complete:
@@ -420,7 +419,7 @@ class DispatchState:
 
     def _go_on(self, now_s: float) -> None:
         """Seal, grant or end, after anything that may have freed a source or a chunk."""
-        if self.leases is not None and self.content.identity.disputes and self.phase is Phase.RIDING:
+        if self.leases is not None and self.content.in_doubt and self.phase is Phase.RIDING:
             self.leases.settle_disputes(now_s)
         self._seal_if_complete(now_s)
         if self.phase is Phase.RIDING and self.leases is not None:

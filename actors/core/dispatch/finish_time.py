@@ -147,7 +147,7 @@ def estimate_rates(
     # Of two duplicates only one counts.
     counted = [each for each in estimates if each.lease.rival is None or each.lease.rival > each.lease.id]
     left = float(tracker.free.count * chunk_size)
-    left += sum([each.left_bytes + each.lease.overlap * chunk_size for each in counted])
+    left += sum([each.left_bytes + each.lease.overlap_bytes for each in counted])
     coming: dict[int, float] = {}
     for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
@@ -270,5 +270,5 @@ def estimate_lease(
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
     crawl = rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S
-    finish_s = begin_s + (left + lease.overlap * chunk_size) / crawl
+    finish_s = begin_s + (left + lease.overlap_bytes) / crawl
     return LeaseEstimate(lease, rate, position, left, finish_s, not source.traits.offset_ok)

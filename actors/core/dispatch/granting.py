@@ -12,7 +12,7 @@ from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX, estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
-from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.checks import Check, span_bytes
 from actors.core.dispatch.identity.content import ContentChecks
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.remote_queue import RemoteQueue
@@ -192,8 +192,15 @@ class Grants:
         """
         source = self._sources[lease.source]
         if source.stands and not (lease.overlap or lease.check):
-            lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=True)
+            self._overlap(source, lease, moved=True)
         return lease.overlap
+
+    def _overlap(self, source: Source, lease: Lease, *, moved: bool = False) -> int:
+        """Note what the lease reads behind its end. Returns the bytes of a span of this source, 0: whole chunks."""
+        span = span_bytes(source, self._job.spec.chunk_size)
+        lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=moved)
+        lease.overlap_bytes = lease.overlap * (span or self._job.spec.chunk_size)
+        return span
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
         tracker = self._tracker
@@ -231,19 +238,22 @@ class Grants:
             # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
             share = self.limit_bytes_s / max(len(self._sources), self._job.source_count, 1)
             self._out.post(source.worker, CapRate(job=self._job.job, source=source.id, rate_bytes_s=share))
-        lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker)
+        span, check = self._overlap(source, lease), self._content.plan.checking.get(lease.id)
+        spanned = check is not None and check.span_bytes > 0
         granted = LeaseGranted(
             chunk_size=self._job.spec.chunk_size,
             job=self._job.job,
             source=source.id,
             lease=lease.id,
             first=lease.first,
-            stop=lease.stop,
+            stop=lease.first if spanned else lease.stop,
             size_bytes=self.size_bytes,
             store=self.store,
             from_start=not source.traits.offset_ok,
             lead=self._content.overlaps.lead_of(source, lease, self._tracker),
             overlap=lease.overlap,
+            span_bytes=span if check is None or spanned else 0,
+            span_at=check.span_at if check is not None else 0,
         )
         self._out.post(source.worker, granted)
 

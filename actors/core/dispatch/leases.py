@@ -41,6 +41,7 @@ from protocol.messages import (
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
+    SpanCompared,
     StartJob,
 )
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY
@@ -58,9 +59,10 @@ RIDE_OUT_S: Final = 2.0
 """A complete file waits this long at most for a transfer that ends by itself. Samples are the last part of the file,
 which the one that sends the rest reads again, for a limiter's quota or two."""
 
+Dispute = ChunkDisputed | SpanCompared
 ContainerReport = BoundariesChecked | ContainerChecked | ContainerBroken
 TransferReport = (
-    ContainerReport | ChunksStored | ChunksRepeated | ChunkDisputed | SourceMeasured | SourceSlowed | SourceStalled
+    ContainerReport | ChunksStored | ChunksRepeated | Dispute | SourceMeasured | SourceSlowed | SourceStalled
 )
 
 
@@ -113,6 +115,8 @@ class Leases:
                 self.repeated(message, now_s=now_s)
             case ChunkDisputed():
                 self.disputed(message, now_s=now_s)
+            case SpanCompared():
+                self._compared(message, now_s=now_s)
             case SourceMeasured():
                 self.measured(message, now_s=now_s)
             case SourceSlowed() | SourceStalled():
@@ -161,7 +165,7 @@ class Leases:
             self.tracker.store(message.lease, begin, end)
         for begin, end in self.content.exclusion.dropped.overlap(first, stop):
             self.tracker.skip(message.lease, begin, end)
-        self.content.repeated(message)
+        self.expelled(self.content.repeated(message, self.tracker), now_s)
 
     def disputed(self, message: ChunkDisputed, *, now_s: float) -> None:
         """A chunk came with another digest than the stored one: the lease is that much further all the same."""
@@ -171,6 +175,20 @@ class Leases:
         else:
             self.tracker.store(message.lease, message.chunk, message.chunk + 1)
         self._end_search(now_s)
+        self._views.changed()
+
+    def _compared(self, message: SpanCompared, *, now_s: float) -> None:
+        """A span of a stored chunk came: where it differs, its source reads the whole chunk next, and nothing else."""
+        lease = self._touch(message.lease, now_s)
+        if lease is not None:
+            lease.grown_s = now_s
+        self.content.compared(message, self.tracker, now_s=now_s)
+        if lease is not None and lease.check:
+            lease.next = lease.stop
+            if lease.draining:
+                self.tracker.end(lease)
+        elif message.stored and not message.agrees and lease is not None and not lease.draining:
+            self.grants.revoke(lease, now_s)
         self._views.changed()
 
     def _end_search(self, now_s: float) -> None:
@@ -237,7 +255,7 @@ class Leases:
         if lease.stop not in tracker.free and not costly:
             return
         estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
-        overlap_s = lease.overlap * self.job.spec.chunk_size / max(estimate.rate_bytes_s, 1.0)  # it ends before that
+        overlap_s = lease.overlap_bytes / max(estimate.rate_bytes_s, 1.0)  # it ends before that
         if estimate.finish_s - overlap_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             stop = place.given_back(self._views.view(now_s), estimate) if costly and self.grants.gate.is_open else None
             if stop is not None:
@@ -283,6 +301,10 @@ class Leases:
                     detail = "ended without a single chunk"
                     self.grants.fail(source, FaultKind.SHORT_BODY, detail, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
+                if lease is not None and lease.overlap_bytes % self.job.spec.chunk_size:
+                    source.stands = (
+                        source.stands and message.handed_stop <= lease.stop
+                    )  # else it is in a chunk's middle
             case LeaseReleased():
                 fault = FaultKind(message.fault)
                 retry_after_s = message.retry_after_s

@@ -192,7 +192,7 @@ def _late_from(view: PlacementView, estimate: LeaseEstimate, left_s: float) -> i
     lease = estimate.lease
     if lease.rate_bytes_s <= 0 or estimate.finish_s - view.now_s <= stop_cost.LATE_SHARE * left_s:
         return None
-    in_time = estimate.position_bytes + estimate.rate_bytes_s * left_s - lease.overlap * view.chunk_size
+    in_time = estimate.position_bytes + estimate.rate_bytes_s * left_s - lease.overlap_bytes
     reading = int(estimate.position_bytes // view.chunk_size) + 1
     stop = max(int(in_time // view.chunk_size), reading, lease.next + 1)
     return stop if stop < lease.stop else None

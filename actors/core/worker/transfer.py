@@ -24,10 +24,14 @@ REPORT_BYTES: Final = 64 << 10
 
 
 class Handover(Struct, frozen=True):
-    """Chunks from `first` on at the start of the slot, `length_bytes` of them."""
+    """Chunks from `first` on at the start of the slot, `length_bytes` of them.
+
+    `span_at` not below 0: a span of that chunk which begins there, less than the chunk.
+    """
 
     first: int
     length_bytes: int
+    span_at: int = -1
 
 
 class Transfer:
@@ -44,16 +48,22 @@ class Transfer:
         slot_bytes: int,
         lead: int = 0,
         overlap: int = 0,
+        span_bytes: int = 0,
+        span_at: int = 0,
     ) -> None:
-        """`lead` and `overlap`: chunks read before `first` and from `stop` on, to be compared with what others sent."""
+        """`lead` and `overlap`: chunks read before `first` and from `stop` on, to be compared with what others sent.
+
+        `span_bytes`: what is read of each of them, next to the range; of a lease without chunks, from `span_at` on.
+        """
+        self._span_bytes, self._only_span = span_bytes, first == stop
+        self._skipped = chunk_size - span_bytes if span_bytes and lead == 1 else span_at  # of its first chunk
         first -= lead
         self.lease = lease
-        self.first = first
-        self.stop = stop + overlap
-        self._overlap = overlap
+        self.stop = stop
+        self._overlap = 1 if self._only_span else overlap
         self.size_bytes = size_bytes
         self.handed_stop = first
-        self.position = first * chunk_size
+        self._begin_byte = self.position = first * chunk_size + self._skipped
         self.received_bytes = 0
         self.flowing_s = 0.0  # from the first byte to the last
         self._first_byte_s: float | None = None
@@ -80,7 +90,7 @@ class Transfer:
 
     def begin(self, position: int) -> None:
         """Begin reading at this byte; what lies before the lease is read and dropped."""
-        assert position <= self.first * self.chunk_size
+        assert position <= self._begin_byte
         self.position = position
         self.began = True
 
@@ -89,12 +99,15 @@ class Transfer:
         """End of the lease; None when the size is unknown and the transfer goes on to the end of the body."""
         if self.size_bytes < 0:
             return None
-        return min(self.stop * self.chunk_size, self.size_bytes)
+        overlap = self._overlap * self.chunk_size
+        if self._span_bytes:
+            overlap = self._skipped + self._span_bytes if self._only_span else min(overlap, self._span_bytes)
+        return min(self.stop * self.chunk_size + overlap, self.size_bytes)
 
     @property
     def dropping(self) -> bool:
         """Whether it is still before the lease: bytes are read and forgotten."""
-        return self.position < self.first * self.chunk_size
+        return self.position < self._begin_byte
 
     @property
     def slot_offset(self) -> int:
@@ -106,8 +119,8 @@ class Transfer:
         if self.done:
             return 0
         if self.dropping:
-            return min(self.first * self.chunk_size - self.position, self._slot_chunks * self.chunk_size)
-        room = self._fill_chunks * self.chunk_size - self._slot_used
+            return min(self._begin_byte - self.position, self._slot_chunks * self.chunk_size)
+        room = self._room or self._fill_room  # an end that moved up to here: what follows comes into the same slot
         stop_byte = self.stop_byte
         return room if stop_byte is None else min(room, stop_byte - self.position)
 
@@ -138,18 +151,19 @@ class Transfer:
     def trim(self, stop: int, overlap: int = 0) -> None:
         """Move the end nearer; `overlap`: chunks to read from it on, at least."""
         self._overlap = max(self._overlap, overlap)
-        self.stop = min(self.stop, stop + self._overlap)
+        self.stop = min(self.stop, stop)
 
     def extend(self, stop: int, overlap: int = 0) -> None:
         """Move the end away."""
         self._overlap = max(self._overlap, overlap)
-        self.stop = max(self.stop, stop + self._overlap)
+        self.stop = max(self.stop, stop)
 
     def handover(self, *, now_s: float) -> Handover | None:
         """Return what to hand over now, if anything; afterwards a new slot begins."""
-        full = self._slot_used >= self._fill_chunks * self.chunk_size
-        if self._slot_used == 0 or not (full or self.done):
+        if self._slot_used == 0 or not (self._room <= 0 or self.done):
             return None
+        if self._skipped or (self._in_span and self._slot_used < self.chunk_size and not self._ends_file):
+            return self._hand_over_span()
         length = self._slot_used
         if not self._ends_file:  # the end moved into the middle of a chunk that others fetch now
             length -= length % self.chunk_size
@@ -160,6 +174,12 @@ class Transfer:
         self._slot_used = 0
         self._slot_since_s = None
         return Handover(first, length)
+
+    def _hand_over_span(self) -> Handover:
+        span = Handover(self.handed_stop, self._slot_used, self._skipped)
+        self.handed_stop += 1
+        self._skipped, self._slot_used, self._slot_since_s = 0, 0, None
+        return span
 
     def set_aside(self) -> tuple[Handover | None, int, int]:
         """Empty the slot because others need it.
@@ -178,11 +198,31 @@ class Transfer:
     def surrender(self) -> Handover | None:
         """Break off here: whole chunks in the slot are kept, what is left of the last one is not."""
         length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self.chunk_size
+        length = 0 if self._skipped else length
         self._slot_used = 0
         if length <= 0:
             return None
         first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self.chunk_size)
         return Handover(first, length)
+
+    @property
+    def _room(self) -> int:
+        """Bytes that the slot still takes: a span has one of its own."""
+        if self._skipped:
+            return self.chunk_size - self._skipped - self._slot_used
+        before = self.stop * self.chunk_size - self.position
+        if not (self._span_bytes and self._overlap) or self._in_span or before < 0:
+            return self._fill_room
+        return min(self._fill_room, before)
+
+    @property
+    def _fill_room(self) -> int:
+        return self._fill_chunks * self.chunk_size - self._slot_used
+
+    @property
+    def _in_span(self) -> bool:
+        """Whether what the slot holds begins where a span does, behind the end."""
+        return bool(self._span_bytes and self._overlap) and self.handed_stop == self.stop
 
     @property
     def _ends_file(self) -> bool:

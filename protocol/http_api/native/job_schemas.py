@@ -39,7 +39,9 @@ class Identity(ResponseModel):
     """Evidence that all bytes of a file are of one and the same file."""
 
     kind: Text = Field(description="The strongest kind of evidence that holds for every byte; see claim.")
-    checks_agreed: Count = Field(description="Chunks that two sources sent alike: overlap and spot checks.")
+    checks_agreed: Count = Field(
+        description="Chunks of which two sources sent the same, all or a span of it: overlap and spot checks."
+    )
     checks_disagreed: Count = Field(description="Chunks that two sources sent differently.")
     groups: Count = Field(description="Groups of contributors without evidence between them; 1 where all are tied.")
     contributors: Count = Field(description="Sources whose bytes are stored.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protocol.model.integrity.metalink import Pieces, write_metalink
-from tests.e2e.daemon.daemons import Daemon, eventually, running, started
+from tests.e2e.daemon.daemons import Daemon, eventually, pid_of, running, started
 from tests.e2e.program import Shoal
 from tests.http_mirrors.box import Box, Character, Content, mirrors
 
@@ -121,3 +123,30 @@ def test_get_of_a_document_goes_through_the_daemon_with_its_pieces(shoal: Shoal)
         (shown,) = daemon.get(f"{ROOT}/jobs")
         assert shown["claim"] == "pieces"
         assert CONTENT.matches(Path(shown["path"]))
+
+
+def test_lists_of_documents_that_sources_name_go_with_their_job_and_with_a_process_that_died(
+    shoal: Shoal, tmp_path: Path
+) -> None:
+    """Two mirrors name one, of which one is adopted. A fetch process that comes after another tidies up after it."""
+    place = tmp_path / "x.meta4"
+    pieces = pieces_of(CONTENT)
+    place.write_text(write_metalink("content.bin", CONTENT.size, checksums=[], pieces=pieces, urls=[]))
+
+    def lists() -> set[Path]:
+        return set(shoal.temp.rglob("*.pieces"))
+
+    with mirrors([Character(content_type="application/metalink4+xml")], place, file_name="x.meta4") as server:
+        link = f'<{server.urls[0]}>; rel=describedby; type="application/metalink4+xml"'
+        named = Character(rate_bytes_s=300_000, fields=(("Link", link),))
+        with mirrors([named] * 2, CONTENT) as box, running(shoal, config=PRIVATE) as daemon:
+            order = {"filename": "content.bin", "fileSize": None, "sources": [{"url": url} for url in box.urls]}
+            made = daemon.client.post(f"{ROOT}/download", json=order).json()
+            eventually(lambda: len(lists()) == 2)
+            before = lists()
+            for name in sorted({path.name.rpartition("-")[0] for path in before}):
+                os.kill(pid_of(daemon, name), signal.SIGKILL)
+            eventually(lambda: not lists() & before)
+            eventually(lambda: job(daemon, made["id"])["storedBytes"] > 1_000_000)
+            daemon.client.delete(f"{ROOT}/jobs/{made['id']}")
+            eventually(lambda: not lists())

@@ -1,6 +1,7 @@
 """Content check planning: which chunk a source reads once more to prove that it has the same file.
 
 `Overlaps`: where two transfers meet, a lease reads one chunk of its neighbour's range, without a request of its own.
+A mirror reads a span of a chunk instead, and all of it where the span differs from what is stored.
 `CheckPlan`: the checks that need one, so sources whose aborts are counted by strangers do them only where the file
 cannot be finished otherwise. In order of urgency:
 
@@ -18,12 +19,12 @@ from itertools import pairwise
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
-from actors.core.dispatch.identity.evidence import Identity
+from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX, Identity
 from actors.core.dispatch.identity.ties import ASKED_MAX, Ties
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
-from protocol.model.value import Struct
+from protocol.model.value import Struct, replace
 
 SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
@@ -33,6 +34,10 @@ SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
 
+SPAN_BYTES: Final = 32 << 10
+"""Bytes of a chunk that a mirror reads to be compared: where they differ it reads the whole chunk."""
+SCATTER: Final = 7
+"""Odd, so that in chunks after one another, and for sources of one chunk, another span is read."""
 LEAD_CHUNKS_MIN: Final = 8
 EARLY_CHUNKS_MIN: Final = 64
 """While half a file of at least this number of chunks is missing, head and tail are checked: nothing waits for them."""
@@ -53,7 +58,8 @@ FORCED_QUICK: Final = 2.0
 class Check(Struct, frozen=True):
     """Order to read `count` stored chunks from `chunk` on once more.
 
-    `optional`: a spot. `last`: the complete file waits for it.
+    `optional`: a spot. `last`: the complete file waits for it. `span_bytes`: length of the span to read, from the
+    chunk's byte `span_at` on; 0: all of the chunk.
     """
 
     source: int
@@ -61,12 +67,31 @@ class Check(Struct, frozen=True):
     count: int = 1
     optional: bool = False
     last: bool = False
+    span_at: int = 0
+    span_bytes: int = 0
+
+
+class Difference(Struct, frozen=True):
+    """A span that `source` sent of a chunk is not what `owner` had sent; the whole chunk tells what it has."""
+
+    source: int
+    owner: int
+    since_s: float
+
+
+def span_bytes(source: Source, chunk_size: int) -> int:
+    """Return how many bytes of a chunk this source reads to be compared; 0: all of them.
+
+    A user sends on from where it is, and is hung up on where it must be anyway: a whole chunk says more.
+    """
+    return SPAN_BYTES if chunk_size > SPAN_BYTES and source.traits.offset_ok and not source.peer else 0
 
 
 def check_s(source: Source, chunk_size: int) -> float:
-    """Return the seconds that one chunk of this source takes, with its set-up."""
+    """Return the seconds that one check by this source takes, with its set-up."""
     rate = source.rate_bytes_s
-    return source.traits.restart_cost_s + chunk_size / rate if rate > 0 else float("inf")
+    read_bytes = span_bytes(source, chunk_size) or chunk_size
+    return source.traits.restart_cost_s + read_bytes / rate if rate > 0 else float("inf")
 
 
 class Overlaps:
@@ -169,12 +194,14 @@ class CheckPlan:
         self._sources = sources
         self._report = report
         self._asked: set[tuple[int, int]] = set()
+        self._asked_spans: set[tuple[int, int]] = set()
         self._given: set[int] = set()
         self._spots = 0
         self._spots_of: dict[int, int] = {}
         self.optional_max: int | None = None  # None: by the size of the file
         self._pairs: set[frozenset[int]] = set()
         self.suspects: dict[int, None] = {}
+        self.differences: dict[int, Difference] = {}
         self.checking: dict[int, Check] = {}
         self._ties: tuple[object, int, int, Ties] | None = None
         self._ties_over, self._ties_used = False, 0
@@ -184,13 +211,14 @@ class CheckPlan:
     def restart(self) -> None:
         """What was stored is not any more: checks may be asked again."""
         self._asked.clear()
+        self._asked_spans.clear()
         self._given.clear()
         self._pairs.clear()
         self._places = None
 
     def given(self, check: Check, owner: int) -> None:
         """This check was granted; `owner` sent the stored chunk."""
-        self._asked.add((check.source, check.chunk))
+        (self._asked_spans if check.span_bytes else self._asked).add((check.source, check.chunk))
         if check.optional:
             self._spots += 1
             self._spots_of[owner] = self._spots_of.get(owner, 0) + 1
@@ -261,7 +289,7 @@ class CheckPlan:
 
         `tied`: it does, or has sent nothing. `first`: its first lease shows it. `early`: head and tail are wanted.
         """
-        if not self._identity.disputes and not self.suspects:
+        if not (self._identity.disputes or self.suspects or self.differences):
             first = first and source.rides == 1
             # Of one that needs long a faster source reads a chunk, which ties it too.
             if (tied and not first) or check_s(source, self._report.chunk_size) > TIE_S_MAX:
@@ -272,6 +300,9 @@ class CheckPlan:
             if any(check.source == source.id for check in self.checking.values()):
                 return None  # what it read is being compared
         costly = source.traits.abort_is_costly
+        for chunk, found in self.differences.items():
+            if found.source == source.id and self._may_check(source, chunk):
+                return Check(source.id, chunk)
         for chunk, dispute in self._identity.disputes.items():
             if not self._may_check(source, chunk) or source.id in dispute.asked:
                 continue
@@ -283,6 +314,18 @@ class CheckPlan:
         if costly:
             return None
         return self.suspect(source) or self.tie(source, self._recent_ties())
+
+    def settle_differences(self, *, now_s: float) -> None:
+        """Have others read a chunk of which a span differed, where its source does not send it whole in time."""
+        for chunk, found in list(self.differences.items()):
+            source = self._sources.get(found.source)
+            asked = any(each.source == found.source and each.chunk == chunk for each in self.checking.values())
+            able = asked or (source is not None and self._may_check(source, chunk))
+            if self._report.owner_of(chunk) != found.owner or found.source in self._identity.excluded:
+                del self.differences[chunk]
+            elif not able or now_s - found.since_s > DISPUTE_S_MAX:
+                del self.differences[chunk]
+                self.suspects[chunk] = None
 
     def suspect(self, source: Source) -> Check | None:
         """A suspect chunk that this source did not send."""
@@ -298,7 +341,7 @@ class CheckPlan:
     def open_suspects(self) -> list[int]:
         """Suspect chunks that are stored, not disputed and not confirmed; others are suspect no more."""
         for chunk in list(self.suspects):
-            if self._report.owner_of(chunk) == MISSING or self._identity.confirmed(chunk):
+            if self._report.owner_of(chunk) == MISSING or self._identity.confirmed(chunk, whole=True):
                 del self.suspects[chunk]
         return [chunk for chunk in self.suspects if chunk not in self._identity.disputes]
 
@@ -337,8 +380,8 @@ class CheckPlan:
         for first, stop, owner in ties.rows_for(source):
             chunk = (first + stop) // 2 if source.traits.offset_ok else first
             new = frozenset((source.id, owner)) not in self._pairs and self._report.owner_of(chunk) == owner
-            if new and owner != source.id and self._may_check(source, chunk):
-                return Check(source.id, chunk)
+            if new and owner != source.id and self._may_check(source, chunk, whole=False):
+                return self._spanned(Check(source.id, chunk))
         return None
 
     def optional(
@@ -351,8 +394,8 @@ class CheckPlan:
         for chunk, owner, spot in self._open_places(total, last=last):
             if spot and (not spots or self._spots_of.get(owner, 0) >= spots_max):
                 continue
-            if owner != source.id and chunk not in without and self._may_check(source, chunk):
-                return Check(source.id, chunk, optional=spot, last=last)
+            if owner != source.id and chunk not in without and self._may_check(source, chunk, whole=False):
+                return self._spanned(Check(source.id, chunk, optional=spot, last=last))
         return None
 
     def ends(self, source: Source, total: int) -> Check | None:
@@ -360,9 +403,28 @@ class CheckPlan:
         for chunk in (total - 1, 0):
             owner = self._report.owner_of(chunk)
             is_open = chunk not in self._given and not self._identity.confirmed(chunk)
-            if is_open and owner not in (MISSING, source.id) and self._may_check(source, chunk):
-                return Check(source.id, chunk)
+            if is_open and owner not in (MISSING, source.id) and self._may_check(source, chunk, whole=False):
+                return self._spanned(Check(source.id, chunk))
         return None
+
+    def _spanned(self, check: Check) -> Check:
+        """Return the same check of a span: the bytes at the edge of the file, or of its contributor's range.
+
+        Elsewhere of bytes that are not always in the same place of a chunk. Whole where its source cannot begin there.
+        """
+        chunk, owner = check.chunk, self._report.owner_of(check.chunk)
+        span, size_bytes = span_bytes(self._sources[check.source], self._report.chunk_size), self._report.size_bytes
+        length = min(self._report.chunk_size, size_bytes - chunk * self._report.chunk_size)
+        if not 0 < span < length:
+            return check
+        begins, ends = (self._report.owner_of(each) != owner for each in (chunk - 1, chunk + 1))
+        if chunk == 0 or begins > ends:
+            at = 0
+        elif ends > begins:
+            at = length - span
+        else:
+            at = (chunk * SCATTER + check.source) % (length // span) * span
+        return replace(check, span_at=at, span_bytes=span)
 
     def head(self, source: Source) -> Check | None:
         """The first chunk, from a contributor that was not compared there, where it names the content's own digest.
@@ -375,8 +437,8 @@ class CheckPlan:
             return None
         return Check(source.id, 0) if self._may_check(source, 0) else None
 
-    def _may_check(self, source: Source, chunk: int) -> bool:
-        return (
+    def _may_check(self, source: Source, chunk: int, *, whole: bool = True) -> bool:
+        return (whole or (source.id, chunk) not in self._asked_spans) and (
             source.usable
             and source.probed
             and source.id not in self._identity.excluded

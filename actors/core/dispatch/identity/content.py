@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.identity.checks import ANSWER_S_MAX, Check, CheckPlan, Overlaps
+from actors.core.dispatch.identity.checks import ANSWER_S_MAX, Check, CheckPlan, Difference, Overlaps
 from actors.core.dispatch.identity.container_requests import ContainerRequests
 from actors.core.dispatch.identity.evidence import Identity, Resolution, Standpoint
 from actors.core.dispatch.identity.exclusion import Exclusion
@@ -20,7 +20,7 @@ from actors.core.dispatch.identity.seal_gate import Gate, SealGate
 from actors.core.dispatch.progress import Reporter, VerifiedChunks
 from actors.core.dispatch.sources import FailurePolicy, Source, validator_seen
 from actors.core.outbox import Outbox
-from protocol.messages import ChunkDisputed, ChunksRepeated, ContainerBroken, SourceDescribed, StartJob
+from protocol.messages import ChunkDisputed, ChunksRepeated, ContainerBroken, SourceDescribed, SpanCompared, StartJob
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
@@ -90,6 +90,11 @@ class ContentChecks:
         self._claimed_s = float("-inf")
         self._main: int | None = None
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether two sources gave other bytes for one chunk, and nothing has decided yet who is right."""
+        return bool(self.identity.disputes or self.plan.differences)
+
     def opened(self, found: VerifiedChunks, tracker: ChunkTracker) -> None:
         """Take what the part file holds, and what its records say of the sources."""
         self.resume.opened(self._report.owned(), complete=tracker.complete)
@@ -103,7 +108,7 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
-            calm = not self.identity.disputes and not self.plan.suspects
+            calm = not (self.in_doubt or self.plan.suspects)
             if calm and source.stands and source.position in tracker.free:
                 return None  # its body goes on there, and shows by itself where it meets another's
             tied = not (source.leases == 0 and source.odd) and (source.leases == 0 or self._tied_to_main(source))
@@ -122,7 +127,7 @@ class ContentChecks:
 
     def may_ask(self, tracker: ChunkTracker) -> bool:
         """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
-        if self.identity.disputes or self.plan.suspects or self.resume.open or self.search.active:
+        if self.in_doubt or self.plan.suspects or self.resume.open or self.search.active:
             return True
         if self.containers.digest_open:
             return True
@@ -164,10 +169,11 @@ class ContentChecks:
 
     # -- evidence
 
-    def repeated(self, message: ChunksRepeated) -> None:
-        """Chunks came once more with the digests that are stored."""
+    def repeated(self, message: ChunksRepeated, tracker: ChunkTracker) -> list[Source]:
+        """Chunks came once more with the digests that are stored. Returns the sources that lose their place."""
         first, stop = message.first, message.first + message.count
         self._compared(message.lease, first, stop)
+        lost = self._answered_differently(message, tracker)
         for chunk in [each for each in self.identity.disputes if first <= each < stop]:
             self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
         for begin, end, owner in self._report.owned_within(first, stop):
@@ -175,6 +181,38 @@ class ContentChecks:
                 self._out.post(ASSEMBLER, validator_seen(self._job, self._sources[owner], agreed=True))
             for chunk in range(begin, min(end, begin + CHUNKS_NOTED_MAX)):
                 self.identity.agree(message.source, owner, chunk)
+        return lost
+
+    def _answered_differently(self, message: ChunksRepeated, tracker: ChunkTracker) -> list[Source]:
+        """Take the place of a source of which a span differed, and that now sends the whole chunk as it is stored."""
+        lost: list[Source] = []
+        for chunk in range(message.first, message.first + message.count):
+            found = self.plan.differences.get(chunk)
+            if found is None or found.source != message.source:
+                continue
+            del self.plan.differences[chunk]
+            if found.owner == self._report.owner_of(chunk):
+                why = "answered differently when asked again"
+                self.identity.checks_disagreed += 1
+                odd = frozenset((found.source,))
+                lost += self.exclusion.apply(Resolution(chunk, odd, frozenset((found.owner,)) - odd, why), tracker)
+        return lost
+
+    def compared(self, message: SpanCompared, tracker: ChunkTracker, *, now_s: float) -> None:
+        """Take the answer about a span of a chunk: evidence, or a difference that the whole chunk is to show."""
+        chunk, source, owner = message.chunk, message.source, self._report.owner_of(message.chunk)
+        self._compared(message.lease, chunk, chunk + 1)
+        if not message.stored or owner == MISSING or {source, owner} & self.identity.excluded.keys():
+            return
+        own = self.resume.answered(source, owner)
+        if own and not message.agrees:
+            self.exclusion.changed(self._sources[owner], tracker, f"{self._sources[owner].name} has another file now")
+        elif own and self.resume.settled(self._sources[owner]):
+            self._out.post(ASSEMBLER, validator_seen(self._job, self._sources[owner], agreed=True))
+        if message.agrees:
+            self.identity.agree(source, owner, chunk, whole=False)
+        elif not own:
+            self.plan.differences.setdefault(chunk, Difference(source, owner, now_s))
 
     def disputed(self, message: ChunkDisputed, leases_tracker: ChunkTracker, *, now_s: float) -> bool:
         """Take a chunk that came with another digest than the stored one.
@@ -183,6 +221,9 @@ class ContentChecks:
         """
         self._compared(message.lease, message.chunk, message.chunk + 1)
         owner = self._report.owner_of(message.chunk)
+        found = self.plan.differences.get(message.chunk)
+        if found is not None and found.source == message.source:
+            del self.plan.differences[message.chunk]
         if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
             chunk = RangeSet([(message.chunk, message.chunk + 1)])
             self.exclusion.drop(chunk, leases_tracker, sent_by=message.other_source_hash)
@@ -281,6 +322,7 @@ class ContentChecks:
         self.exclusion.drop(RangeSet(tracker.stored), tracker)
         self._outsiders |= {each.id for each in self._sources.values() if each.size_bytes == size_bytes}
         self.identity.disputes.clear()
+        self.plan.differences.clear()
         for source in self._sources:
             self.identity.forget(source)
             self.named.forget(source)
@@ -294,6 +336,7 @@ class ContentChecks:
     def resolve(self, tracker: ChunkTracker, *, now_s: float) -> list[Source]:
         """Decide every dispute that can be decided. Returns the sources that lost their place just now."""
         out: list[Source] = []
+        self.plan.settle_differences(now_s=now_s)
         for dispute in list(self.identity.disputes.values()):
             able = self.plan.may_answer(dispute.chunk) or self.plan.may_repeat(dispute.chunk)
             resolution = self.identity.resolve(dispute, self._standpoint, may_answer=able, now_s=now_s)
@@ -310,7 +353,7 @@ class ContentChecks:
             self._answered(lease_id)
         if self._answered_by_s:  # read already, and compared in a moment
             return Gate.CHECKING
-        if self.identity.disputes or (self.search.active and not self._damage_accepted()):
+        if self.in_doubt or (self.search.active and not self._damage_accepted()):
             return Gate.CHECKING
         return self.sealing.decide(tracker, now_s=now_s)
 
@@ -374,7 +417,7 @@ class ContentChecks:
 
     def repair_over(self) -> bool:
         """Whether everything that could be read again was, and agreed."""
-        if not self.search.active or self.plan.checking or self.identity.disputes:
+        if not self.search.active or self.plan.checking or self.in_doubt:
             return False
         return all(self._repair_check(source) is None for source in self._sources.values())
 

@@ -38,7 +38,8 @@ CONFIDENCE: Final = 0.99
 def excluded_share(checks: int) -> float:
     """Share of the file above which a difference is excluded at 99 % by this number of agreeing checks (1: by none).
 
-    A source that differs in a share `s` of the chunks passes one check at a random place with probability ``1 - s``.
+    A source that differs in a share `s` of the places passes one check at a random place with probability ``1 - s``. A
+    place is what one check reads: a chunk, or of a mirror a span of 32 KiB.
     """
     return 1.0 if checks <= 0 else 1.0 - (1.0 - CONFIDENCE) ** (1.0 / checks)
 
@@ -165,11 +166,15 @@ class Identity:
         self._edges: dict[frozenset[int], int] = {}  # the strongest kind of each pair
         self._chunks: dict[int, set[int]] = {}
         self._confirmed: set[int] = set()
+        self._whole: set[int] = set()  # of these, those of which all bytes were compared
 
     # -- evidence
 
-    def agree(self, one: int, other: int, chunk: int, *, kind: str = "overlap") -> None:
-        """Note evidence, found at this chunk, that both have the same file; if it is enough they are of one group."""
+    def agree(self, one: int, other: int, chunk: int, *, kind: str = "overlap", whole: bool = True) -> None:
+        """Note evidence, found at this chunk, that both have the same file; if it is enough they are of one group.
+
+        `whole`: all bytes of the chunk were compared, not a span of them.
+        """
         if one == other:
             return
         pair = frozenset((one, other))
@@ -182,6 +187,8 @@ class Identity:
         ours.add(chunk)
         theirs.add(chunk)
         self._confirmed.add(chunk)
+        if whole:
+            self._whole.add(chunk)
         if not pair & self.excluded.keys():
             self._groups.union(one, other)
 
@@ -235,9 +242,9 @@ class Identity:
         """Return the chunks for which two contributors gave the same digest, in order."""
         return sorted(self._confirmed)
 
-    def confirmed(self, chunk: int) -> bool:
-        """Whether two contributors gave the same digest for this chunk."""
-        return chunk in self._confirmed
+    def confirmed(self, chunk: int, *, whole: bool = False) -> bool:
+        """Whether two contributors gave the same bytes for this chunk; `whole`: for all of it, not a span only."""
+        return chunk in (self._whole if whole else self._confirmed)
 
     def confirmed_by(self, member: int, chunk: int) -> bool:
         """Whether this contributor gave the digest of this chunk that another one gave."""
@@ -337,6 +344,7 @@ class Identity:
         self.revision += 1
         self._chunks.pop(member, None)
         self._confirmed = set[int]().union(*self._chunks.values())
+        self._whole &= self._confirmed
         self._edges = {pair: kind for pair, kind in self._edges.items() if member not in pair}
         self._regroup()
 

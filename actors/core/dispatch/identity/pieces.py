@@ -107,7 +107,7 @@ class PieceChecks:
         first, stop = next(iter(self.bad))
         wanted = range(first, min(stop, first + QUESTION_CHUNKS))
         self._questions += 1
-        if self._questions > QUESTIONS_MAX or all(self._identity.confirmed(chunk) for chunk in wanted):
+        if self._questions > QUESTIONS_MAX or all(self._identity.confirmed(chunk, whole=True) for chunk in wanted):
             return False
         self._plan.suspects |= dict.fromkeys(wanted)
         return True

@@ -113,7 +113,7 @@ class EarlierEvidence:
             owner = self._report.owner_of(chunk)
             other = recorded(name_hash) if name_hash in self._owners else recorded(name_hash) - _ABSENT
             if owner != MISSING:
-                self._identity.agree(owner, other, chunk)
+                self._identity.agree(owner, other, chunk, whole=False)  # perhaps a span
         for name_hash, source in list(self._report.names.items()):
             self.named(name_hash, source)
 

@@ -39,7 +39,7 @@ from protocol.model.faults import FaultKind
 from tests.specs import start_job
 
 JOB: Final = 1
-CHUNK: Final = 100_000
+CHUNK: Final = 32_000
 NOW_S: Final = 100.0
 SETUP_S: Final = 0.001
 CRAWL: Final = 0.1

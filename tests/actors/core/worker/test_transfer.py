@@ -147,6 +147,72 @@ def test_every_byte_of_the_run_is_handed_over_once_and_in_order(
     assert subject.position == size
 
 
+def spans(subject: Transfer, *, at_most: int = 1 << 30) -> list[tuple[int, int, int]]:
+    """What is handed over: chunk, bytes of it that are left out, bytes; -1 for whole chunks."""
+    return [(each.first, each.span_at, each.length_bytes) for each in read(subject, at_most=at_most)]
+
+
+def compared(first: int, stop: int, *, size: int = 100 * CHUNK, **more: int) -> Transfer:
+    return Transfer(7, first, stop, size_bytes=size, chunk_size=CHUNK, slot_bytes=SLOT, span_bytes=K, **more)
+
+
+@pytest.mark.parametrize("at_most", [1 << 30, 300])
+def test_of_the_chunks_before_and_behind_the_range_only_the_bytes_at_its_edges_are_read(at_most: int) -> None:
+    subject = compared(5, 7, lead=1, overlap=1)
+    assert subject.position == 5 * CHUNK - K
+    first, *whole, last = spans(subject, at_most=at_most)
+    assert (first, last) == ((4, 3 * K, K), (7, 0, K)), "in slots of their own"
+    assert sum(length for _, _, length in whole) == 2 * CHUNK
+    assert {at for _, at, _ in whole} == {-1}
+    assert (subject.handed_stop, subject.received_bytes) == (8, 2 * CHUNK + 2 * K)
+
+
+@pytest.mark.parametrize("at", [0, K, 3 * K])
+def test_a_lease_without_chunks_of_its_own_reads_one_span(at: int) -> None:
+    subject = compared(9, 9, span_at=at)
+    assert spans(subject, at_most=300) == [(9, at, K)]
+    assert (subject.handed_stop, subject.received_bytes) == (10, K)
+
+
+def test_the_last_bytes_of_a_file_are_a_span_like_others() -> None:
+    subject = compared(99, 99, span_at=2 * K + 7, size=99 * CHUNK + 3 * K + 7)
+    assert spans(subject) == [(99, 2 * K + 7, K)]
+
+
+def test_a_last_chunk_that_is_no_longer_than_a_span_is_whole() -> None:
+    assert spans(compared(98, 99, overlap=1, size=99 * CHUNK + 100))[-1] == (99, -1, 100)
+
+
+def test_an_end_that_moves_away_makes_a_whole_chunk_of_a_span() -> None:
+    subject = compared(0, 1, overlap=1)
+    subject.took(CHUNK, now_s=0.0)
+    assert subject.handover(now_s=0.0) == Handover(0, CHUNK)
+    subject.took(K // 2, now_s=0.0)
+    subject.extend(3, 1)
+    assert spans(subject)[-1] == (3, 0, K)
+    assert subject.received_bytes == 3 * CHUNK + K
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_end_that_moves_up_to_what_was_read_loses_no_whole_chunk(stop: int) -> None:
+    subject, handed = compared(0, 20, overlap=1), []
+    for count in (CHUNK, 2 * CHUNK):
+        subject.took(count, now_s=0.0)
+        handed.append(subject.handover(now_s=0.0))
+    subject.trim(stop, 1)
+    left = [subject.handover(now_s=0.0), *read(subject)]
+    whole = sum(each.length_bytes for each in (*handed, *left) if each is not None and each.span_at < 0)
+    assert whole == 3 * CHUNK
+    assert subject.done
+
+
+def test_a_transfer_that_breaks_off_in_a_span_hands_nothing_of_it_over() -> None:
+    subject = compared(9, 9, span_at=K)
+    subject.took(K // 2, now_s=0.0)
+    assert subject.surrender() is None
+    assert subject.handed_stop == 9
+
+
 @pytest.mark.parametrize("late_s", [0.0, 0.1])
 def test_a_pace_lets_through_its_rate_and_no_more_in_few_reads(late_s: float) -> None:
     """Also where the worker wakes late; and it does not read each byte as it is allowed: that keeps a core busy."""
@@ -240,14 +306,14 @@ def test_what_is_broken_off_at_the_end_of_the_file_keeps_its_short_chunk() -> No
 
 def test_chunks_before_and_behind_a_lease_are_read_with_it_also_when_its_end_moves() -> None:
     subject = Transfer(7, 5, 7, size_bytes=100 * CHUNK, chunk_size=CHUNK, slot_bytes=SLOT, lead=1, overlap=3)
-    assert (subject.first, subject.stop, subject.position, subject.handed_stop) == (4, 10, 4 * CHUNK, 4)
+    assert (subject.position, subject.stop_byte, subject.handed_stop) == (4 * CHUNK, 10 * CHUNK, 4)
     stops = []
     for change, stop, overlap in (("extend", 9, 0), ("extend", 9, 4), ("extend", 6, 0), ("trim", 7, 0), ("trim", 8, 0)):
         getattr(subject, change)(stop, overlap)
-        stops.append(subject.stop)
-    assert stops == [12, 13, 13, 11, 11]
+        stops.append(subject.stop_byte)
+    assert stops == [each * CHUNK for each in (12, 13, 13, 11, 11)]
     subject.trim(6, 1)
-    assert subject.stop == 10
+    assert subject.stop_byte == 10 * CHUNK
 
 
 def test_a_slot_is_filled_for_a_quarter_of_a_second_and_grows_fourfold_at_most() -> None:

@@ -25,6 +25,7 @@ from protocol.messages import (
     SourceLost,
     SourceMeasured,
     SourceNamed,
+    SpanCompared,
     Ticked,
 )
 from protocol.messages.addresses import POOL, Post
@@ -43,12 +44,18 @@ class Transfer:
 
     def __init__(self, granted: LeaseGranted) -> None:
         self.lease, self.at = granted.lease, granted.first - granted.lead
-        self.stop, self.overlap = granted.stop, granted.overlap
+        self.first, self.stop, self.overlap = granted.first, granted.stop, granted.overlap
+        self.overlap += granted.first == granted.stop
+        self.spans = granted.span_bytes > 0
         self.revoked = False
 
     @property
     def end(self) -> int:
         return min(self.stop + self.overlap, TOTAL)
+
+    def is_span(self, chunk: int) -> bool:
+        """Whether only some bytes of this chunk are read."""
+        return self.spans and not self.first <= chunk < self.stop
 
 
 class Mixing(RuleBasedStateMachine):
@@ -118,9 +125,13 @@ class Mixing(RuleBasedStateMachine):
         for chunk in range(transfer.at, min(transfer.at + count, transfer.end)):
             who: dict[str, Any] = {"job": 1, "source": source, "lease": transfer.lease}
             held = self.store.get(chunk)
-            if held is None:
+            if transfer.is_span(chunk):
+                answer: Any = SpanCompared(
+                    **who, chunk=chunk, stored=held is not None, agrees=held is not None and held[0] == file
+                )
+            elif held is None:
                 self.store[chunk] = file, source
-                answer: Any = ChunksStored(**who, first=chunk, count=1, length_bytes=CHUNK)
+                answer = ChunksStored(**who, first=chunk, count=1, length_bytes=CHUNK)
             elif held[0] == file:
                 answer = ChunksRepeated(**who, first=chunk, count=1, length_bytes=CHUNK)
             else:
