@@ -562,7 +562,7 @@ class DispatchState:
         """What this source sent to an earlier attempt is of another version of its file."""
         for source in self.sources.values():
             if source.name == message.source_name and self.leases is not None and message.unclear:
-                self.content.resume.doubt(source, self.report.owned())
+                self.leases.doubt(source, now_s=now_s)
             elif source.name == message.source_name and self.leases is not None:
                 self.content.exclusion.changed(source, self.leases.tracker, message.detail)
                 self.leases.changed()

@@ -234,6 +234,13 @@ class Leases:
                     self.grants.revoke(lease, now_s)
         self._remote_queue.dequeue(source)
 
+    def doubt(self, source: Source, *, now_s: float) -> None:
+        """Its validator alone is another one than before: it reads again what it had sent before it goes on."""
+        self.content.resume.doubt(source, self.report.owned())
+        lease = self.tracker.leases.get(source.busy) if source.busy is not None else None
+        if source.doubted and lease is not None and not (lease.draining or source.traits.abort_is_costly):
+            self.grants.revoke(lease, now_s)
+
     def measured(self, message: SourceMeasured, *, now_s: float) -> None:
         lease = self._touch(message.lease, now_s)
         if lease is None:

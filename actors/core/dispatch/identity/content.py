@@ -108,6 +108,8 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
+            if source.doubted and (check := self.resume.check(source, self._report.owned())) is not None:
+                return check
             calm = not (self.in_doubt or self.plan.suspects)
             if calm and source.stands and source.position in tracker.free:
                 return None  # its body goes on there, and shows by itself where it meets another's

@@ -70,7 +70,8 @@ class Exclusion:
             source = self._sources.get(loser)
             if source is not None:
                 where = f" at chunk {resolution.chunk}" if resolution.chunk >= 0 else ""
-                text = f"other content than {self._names_of(resolution.winners)}{where}"
+                others = self._names_of(resolution.winners)
+                text = f"other content than {others}{where}" if others else f"its content changed{where}"
                 self._failures.ban(source, FaultKind.DISPUTED, f"{text} ({resolution.votes})")
                 out.append(source)
         if tracker is not None:

@@ -15,12 +15,26 @@ from protocol.messages import (
     ChunksVerified,
     DropChunks,
     JobNoted,
+    LeaseRevoked,
     SourceChanged,
     SourceNamed,
     SourcesJudged,
     ValidatorSeen,
 )
-from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
+from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch.drawing import (
+    CHUNK,
+    JOB,
+    NOW_S,
+    board_of,
+    drawn,
+    finished,
+    lease_of,
+    released,
+    said,
+    stored,
+    tell,
+)
 from tests.actors.core.dispatch.identity.test_content import untied
 
 
@@ -93,18 +107,20 @@ def doubted() -> DispatchState:
     """A source whose ETag alone is another one than in the earlier attempt."""
     state = resumed()
     state.sources[0].validator = 'etag:"v2"'
-    tell(state, SourceChanged(job=JOB, source_name=state.sources[0].name, detail="changed", unclear=True))
+    lease = lease_of(state, "a").id
+    posts = tell(state, SourceChanged(job=JOB, source_name=state.sources[0].name, detail="changed", unclear=True))
+    assert [each.lease for each in said(posts, LeaseRevoked)] == [lease], "what it sends may be of another file"
+    tell(state, released(state, "a", FaultKind.REVOKED))
     return state
 
 
-def test_where_only_the_etag_is_another_head_and_tail_are_read_again_and_then_it_is_recorded() -> None:
+def test_where_only_the_etag_is_another_head_and_tail_are_read_again_first_and_then_it_is_recorded() -> None:
     state = doubted()
-    lease = lease_of(state, "a")
     for chunk in (0, 1):
-        assert asked(state, 0) == Check(0, chunk)
-        state.content.granted(Check(0, chunk), lease, urgent=False)
+        lease = lease_of(state, "a")
+        assert (lease.first, lease.stop, lease.check) == (chunk, chunk + 1, True)
         repeated = ChunksRepeated(job=JOB, source=0, lease=lease.id, first=chunk, count=1, length_bytes=CHUNK)
-        posts = tell(state, repeated)
+        posts = tell(state, repeated, finished(state, "a"))
     assert asked(state, 0) is None
     assert drawn(state)[:2] == "##"
     assert [(seen.validator, seen.agreed) for seen in said(posts, ValidatorSeen)] == [('etag:"v2"', True)]
