@@ -33,6 +33,8 @@ def get(options: GetOptions) -> int:
         code = download(replace(options, spec=options.spec.but(folder=folder)))
         for name in os.listdir(folder) if code == 0 else ():
             code = _copy(os.path.join(folder, name), options.copy_to)
+    if code == 0 and not options.quiet:  # the name before was that of a file that is gone
+        sys.stderr.write(f"written: {_shown(options.copy_to)}\n")
     return code
 
 
@@ -54,6 +56,10 @@ def _copy(path: str, to: str) -> int:
     except BrokenPipeError:
         return 0  # the reader has what it wanted
     except OSError as error:
-        sys.stderr.write(f"error: cannot write to {'stdout' if to == '-' else printable(to)}: {error.strerror}\n")
+        sys.stderr.write(f"error: cannot write to {_shown(to)}: {error.strerror}\n")
         return 5
     return 0
+
+
+def _shown(to: str) -> str:
+    return "stdout" if to == "-" else printable(to)

@@ -78,6 +78,7 @@ def test_a_folder_is_not_overwritten(shoal: Shoal, serve: Serve) -> None:
 def test_the_file_goes_to_stdout(shoal: Shoal, serve: Serve) -> None:
     done = run(shoal.folder, "$GET -o - $URL", serve(FILE).url())
     assert (done.returncode, done.stdout) == (0, DATA)
+    assert done.stderr.splitlines()[-1] == b"written: stdout"
     assert os.listdir(shoal.folder) == []
 
 
@@ -96,6 +97,7 @@ def test_a_device_and_a_pipe_are_written_to(shoal: Shoal, serve: Serve) -> None:
     done = run(shoal.folder, "$GET -o pipe $URL", serve(FILE).url())
     reader.join(RUN_S_MAX)
     assert (done.returncode, got) == (0, [DATA])
+    assert done.stderr.splitlines()[-1] == b"written: pipe"
 
 
 @pytest.mark.parametrize("more", ["--json", "--url http://127.0.0.1:1"])
