@@ -72,7 +72,7 @@ class JobUpdates:
 
 def opened(job: Mapping[str, Any]) -> JobOpened | None:
     """None while there is nothing to say of the file."""
-    if job["path"] is None and job["sizeBytes"] is None:
+    if not job["chunkSize"] or (job["path"] is None and job["sizeBytes"] is None):
         return None
     return _message(JobOpened, job, part_path=job["path"] or job["name"], message="")
 

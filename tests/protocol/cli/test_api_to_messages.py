@@ -44,6 +44,7 @@ def test_only_what_changed_is_told_again() -> None:
 
 def test_a_job_without_a_file_yet_is_not_opened() -> None:
     assert opened(told_job(path=None, sizeBytes=None)) is None
+    assert opened(told_job(path=None, sizeBytes=5, chunkSize=0)) is None, "its chunks are not chosen yet"
     unknown = opened(told_job(path=None, sizeBytes=5))
     assert unknown is not None
     assert (unknown.part_path, unknown.size_bytes) == ("tide.flac", 5)
