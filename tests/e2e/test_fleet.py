@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.demo.page import API
 from actors.fleet.brokers import Brokers, BucketServer
 from tests.e2e.program import ROOT
 from tests.fleet import Fleet, Site
@@ -54,6 +55,9 @@ def leaving() -> Iterator[ExitStack]:
 def test_two_nodes_fetch_one_file_and_no_file_is_replaced(tmp_path: Path, leaving: ExitStack) -> None:
     place = Place(tmp_path, leaving, size=48 * MIB)
     place.nodes(2)
+    for what in ("drain", "undrain"):
+        with pytest.raises(RuntimeError, match=r"404 .*the fleet has no node 'n3'"):
+            place.fleet.ask("n1", "POST", f"{API}/fleet/nodes/n3/{what}")
     id = place.fleet.order("big.bin", [place.site.url])
     job = place.fleet.ended(id, within_s=120)
     assert (job["state"], job["partsStored"], job["parts"]) == ("sealed", 6, 6)

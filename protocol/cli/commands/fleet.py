@@ -96,6 +96,8 @@ def get(
 ) -> None:
     """Fetch one file by all nodes together into the fleet's bucket or folder. Returns when the fleet has the order."""
     addresses, _ = checked_urls(urls or [])
+    if size < 0 and size != -1:
+        raise BadUsage("--size must be at least 0")
     named = name or name_from_url(addresses[0])
     if not named:
         raise BadUsage("the address does not say what the file is called: give --name NAME")

@@ -156,8 +156,10 @@ def router(gateway: Gateway) -> APIRouter:
         ("POST", "/jobs/{id}/cancel", handlers.cancel_fleet_job, "End a job of the fleet", Ordered,
          refusals(404, 409)),
         ("PUT", "/limit", handlers.limit_fleet, "Limit all nodes together", Ordered, refusals(409)),
-        ("POST", "/nodes/{name}/drain", handlers.drain_node, "Let a node hand over its jobs", Ordered, refusals(409)),
-        ("POST", "/nodes/{name}/undrain", handlers.undrain_node, "Let it take jobs again", Ordered, refusals(409)),
+        ("POST", "/nodes/{name}/drain", handlers.drain_node, "Let a node hand over its jobs", Ordered,
+         refusals(404, 409)),
+        ("POST", "/nodes/{name}/undrain", handlers.undrain_node, "Let it take jobs again", Ordered,
+         refusals(404, 409)),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
     return routes
@@ -232,11 +234,18 @@ class FleetRoutes:
 
     async def drain_node(self, name: NodeName) -> Ordered:
         """It takes nothing new and hands over what it has."""
-        return await self._order(FleetOrder(kind="drain", key=secrets.token_hex(10), node=name))
+        return await self._order_node("drain", name)
 
     async def undrain_node(self, name: NodeName) -> Ordered:
         """The opposite."""
-        return await self._order(FleetOrder(kind="undrain", key=secrets.token_hex(10), node=name))
+        return await self._order_node("undrain", name)
+
+    async def _order_node(self, kind: str, name: str) -> Ordered:
+        """Order something of a node that is there, or of one that is gone and was drained before."""
+        fleet = await self.get_fleet()
+        if name not in {*fleet.draining, *(node.name for node in fleet.nodes)}:
+            raise RefusedError("unknown", "name", f"the fleet has no node {name!r}")
+        return await self._order(FleetOrder(kind=kind, key=secrets.token_hex(10), node=name))
 
     async def _ask_of_job(self, request: ExplainFleetJob) -> Any:
         self._need_fleet()
