@@ -272,7 +272,7 @@ class Admission:
 
     def consider_opening(self, *, now_s: float) -> OpeningDecision:
         """Decide whether enough is known to open the part file."""
-        return consider(
+        decision = consider(
             self.sources,
             self.job.spec.name,
             ordered_bytes=self.ordered_bytes,
@@ -280,6 +280,15 @@ class Admission:
             since_s=self.first_probed_s,
             now_s=now_s,
         )
+        pending = self.awaited > 0 or any(each.usable and not each.probed for each in self.sources.values())
+        return Wait() if pending and isinstance(decision, Open) and self.refusal(decision.size_bytes) else decision
+
+    def refusal(self, size_bytes: int) -> str:
+        """Return why a file of this size is not fetched: another was ordered, and no digest can tell; else empty."""
+        ordered = self.ordered_bytes
+        if self.job.spec.checksum or ordered < 0 or size_bytes in (-1, ordered):
+            return ""
+        return f"sizes differ: {ordered} bytes were ordered, the sources have {size_bytes}"
 
     def other_size(self, size_bytes: int, *, now_s: float) -> int:
         """Return the size that the file has by what is known now, -1 where this one stands."""
@@ -397,8 +406,10 @@ def preferred_size(sources: dict[int, Source], ordered_bytes: int) -> int:
     sized = [each for _, each in sorted(sources.items()) if each.probed and each.size_bytes >= 0 and _may_count(each)]
     addresses = [each for each in sized if not each.peer] or sized
     votes = Counter(each.size_bytes for each in addresses)  # in the order in which they were named
-    if ordered_bytes in votes or not votes:
-        return ordered_bytes if votes else -1
+    if not votes:
+        return -1
+    if any(each.size_bytes == ordered_bytes for each in sized):
+        return ordered_bytes
     if len(votes) == 1:
         return next(iter(votes))
     ranged = {each.size_bytes for each in addresses if each.traits.offset_ok}

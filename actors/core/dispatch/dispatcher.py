@@ -232,7 +232,9 @@ class DispatchState:
 
     def _consider_opening(self, now_s: float) -> None:
         decision = self.admission.consider_opening(now_s=now_s)
-        if isinstance(decision, admission.Open):
+        if isinstance(decision, admission.Open) and (refusal := self.admission.refusal(decision.size_bytes)):
+            self._close("disagreed", refusal, now_s)
+        elif isinstance(decision, admission.Open):
             self._open_part_file(decision.size_bytes, decision.name)
 
     def _started_over(self, now_s: float) -> bool:
@@ -373,15 +375,13 @@ class DispatchState:
             leases.handle(message, now_s=now_s)  # while nothing can be stored, every transfer is slow
         if isinstance(message, ChunksStored):
             self.content.containers.stored(message.first, message.first + message.count, leases.tracker, now_s=now_s)
-        if isinstance(message, Dispute | ContainerReport):
+        if isinstance(message, Dispute | ContainerReport | SourceSlowed | SourceStalled):
             self._go_on(now_s)
         elif isinstance(message, ChunksStored | ChunksRepeated):
             if leases.tracker.complete:
                 self._go_on(now_s)  # seal it, or ask for the checks that are lacking
             if not self._reports.defer(now_s):
                 self._reports.report_if_due(self.phase, self.leases, now_s)
-        elif isinstance(message, SourceSlowed | SourceStalled):
-            self._go_on(now_s)
 
     def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
         leases, source = self.leases, self.sources.get(message.source)

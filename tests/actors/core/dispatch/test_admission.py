@@ -139,6 +139,17 @@ def test_the_size_of_the_order_counts_against_any_majority() -> None:
     assert target.spec.size_bytes == SIZE
 
 
+@pytest.mark.parametrize("checksum", ["", "sha256:" + "ab" * 32])
+def test_a_file_of_another_size_than_was_ordered_is_not_fetched_unless_a_digest_can_tell(checksum: str) -> None:
+    state = job(2, size_bytes=SIZE, checksum=checksum)
+    posts = deliver(state, probed(0, SIZE + 1, name="f"))
+    assert bool(said(posts, OpenPartFile)) is bool(checksum), "the other one may have it"
+    posts += deliver(state, probed(1, SIZE + 1))
+    ended = [(each.state, each.reason) for each in said(posts, JobEnded)]
+    wanted_end = ("disagreed", f"sizes differ: {SIZE} bytes were ordered, the sources have {SIZE + 1}")
+    assert set(ended) == (set() if checksum else {wanted_end})
+
+
 def test_a_majority_that_comes_late_does_not_undo_what_was_fetched() -> None:
     state = job(3)
     deliver(state, probed(0, SIZE), OPENED)
