@@ -35,7 +35,7 @@ class FaultKind(IntEnum):
     SLOW = 21
     LOST = 22  # its process died
     DISPUTED = 23  # sent a chunk that differs from what another source sent
-    SENT_MORE = 24  # more bytes than it announced
+    # 24 is not used: what a server sends beyond its announced length is never read
     OFFLINE = 25  # the peer is not there
     NOT_SHARED = 26  # "File not shared."
     TOO_MANY_FILES = 27  # the peer's limit for us is reached

@@ -49,7 +49,7 @@ TOTAL: Final = 20
 HONEST: Final = 0
 OTHERS: Final = st.integers(1, 4)
 SILENT_S: Final = 20.0
-FAULTS: Final = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.SENT_MORE])
+FAULTS: Final = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.DISPUTED])
 
 
 RATES: Final = st.sampled_from([-1.0, 0.0]) | st.floats(0.0001, 50)

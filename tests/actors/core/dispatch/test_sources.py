@@ -58,7 +58,6 @@ def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_afte
         (FaultKind.SLOW, COOLING, True),
         (FaultKind.LOST, CANDIDATE, True),
         (FaultKind.DISPUTED, BANNED, False),
-        (FaultKind.SENT_MORE, CANDIDATE, True),
     ],
 )
 def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: SourceState, waits: bool) -> None:

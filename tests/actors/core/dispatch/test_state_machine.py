@@ -33,7 +33,7 @@ SOURCES = st.integers(0, 4)
 TOTAL = 24
 CHUNKS = st.integers(0, TOTAL)
 LEASES = st.integers(1, 8)
-FAULTS = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.SENT_MORE])
+FAULTS = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.DISPUTED])
 
 
 class Dispatching(RuleBasedStateMachine):
