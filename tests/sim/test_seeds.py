@@ -204,9 +204,9 @@ def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, seeds
         assert play(kind, seed).state == "sealed"
 
 
-@pytest.mark.parametrize("seed", [1, 12, 2, 30])
-def test_a_user_is_not_stopped_a_third_time_for_silence_or_for_a_tie_that_others_can_give(seed: int) -> None:
-    """Silence: the first two seeds. The others: a last tie, asked of a user without a stop left."""
+@pytest.mark.parametrize("seed", [1, 12, 2, 30, 113, 115])
+def test_no_user_is_stopped_a_third_time(seed: int) -> None:
+    """For silence: the first two seeds; two: a last tie; two: to help a slow one."""
     outcome = play("faulty_users", seed, checked=False)
     assert outcome.state == "sealed"
     assert outcome.stops_max <= 2

@@ -121,6 +121,7 @@ class Admission:
                 chunks=message.chunks,
                 leases=message.leases,
                 stops=message.stops,
+                stops_inherited=message.stops,
                 preferred=message.source in self._preferred,
                 odd=message.odd,
             )

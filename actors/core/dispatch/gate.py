@@ -57,14 +57,15 @@ SAMPLES_SHARE: Final = 0.01
 SAMPLE_SHARE: Final = 0.01
 SAMPLE_BYTES_MAX: Final = 1 << 20
 """The samples of a crowd together are this part of the file, each of a few users is; none is longer than that. Twice
-as much says hardly more of a rate, and a slow user is measured for half a minute."""
+as much says hardly more of a rate, and a slow user is measured for half a minute. The more users, the smaller the part:
+all send the same bytes, and one rate among many may be a little wrong."""
 SAMPLE_AGAIN: Final = 4
 SAMPLES_MAX: Final = 3
 """Where the samples of several users came at once they send another one, this many times as long."""
 SAMPLE_CHUNKS_MIN: Final = 0.75
-"""The last chunk of a file may be short: then a sample has one more."""
+"""The last chunk of a file may be short: then a sample has one more; in a crowd only if that has hardly anything."""
 SAMPLE_BYTES_MIN: Final = 96 << 10
-"""Less says nothing of a rate, however small the chunks of a small file are."""
+"""Less says nothing of a rate, however small the chunks of a small file are; in a crowd a part of that must do."""
 SAMPLES_APART_S: Final = 10.0
 """While those that send have the file sooner, samples are taken one after another."""
 SAMPLE_QUEUE_S_MAX: Final = 5.0
@@ -285,12 +286,11 @@ class UserGate:
 
     def _sample_first(self, samples: int) -> int:
         count = len(self._sources)
-        share = SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
+        part = CROWD / count if count >= CROWD else 1.0
+        share = part * SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
         share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX) * SAMPLE_AGAIN**samples
-        return int(
-            (self._size_bytes - max(share_bytes, SAMPLE_BYTES_MIN, SAMPLE_CHUNKS_MIN * self._chunk_size))
-            // self._chunk_size
-        )
+        least_bytes = part * max(SAMPLE_BYTES_MIN, SAMPLE_CHUNKS_MIN * self._chunk_size)
+        return int((self._size_bytes - max(share_bytes, least_bytes)) // self._chunk_size)
 
     def _may_sample(self, source: Source) -> bool:
         """Return whether this user could be measured by a transfer that ends by itself: it will soon be granted again.

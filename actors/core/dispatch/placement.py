@@ -494,20 +494,9 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
 def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
     """Return whether a lease that may not be disturbed takes so long that it is duplicated all the same.
 
-    A source that has no stop left itself is the last to help: not while one that has will be free before long.
+    Not by a source that has no stop left itself.
     """
-    if estimate.finish_s - view.now_s <= HOPELESS_S:
-        return False
-    return not bound_to_end(view, source) or not any(
-        _free_soon(view, other, estimate) for other in view.rates.estimates
-    )
-
-
-def _free_soon(view: PlacementView, other: LeaseEstimate, estimate: LeaseEstimate) -> bool:
-    """Return whether this lease's source is soon free, may be stopped once more and is faster than `estimate`."""
-    theirs = view.sources[other.lease.source]
-    able = theirs.traits.offset_ok and not theirs.budget_spent and other.rate_bytes_s > estimate.rate_bytes_s
-    return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
+    return estimate.finish_s - view.now_s > HOPELESS_S and not bound_to_end(view, source)
 
 
 def _gains(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:

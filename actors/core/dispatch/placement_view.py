@@ -36,7 +36,7 @@ HOPELESS_S: Final = 60.0
 """A protected lease that needs longer may be duplicated in the end."""
 SPENT_GAIN_S: Final = 30.0
 SPENT_GAIN_SHARE: Final = 0.5
-"""A budget of stops in a job yields where that saves this many seconds, and this share of what is left."""
+"""A budget of stops that deaths of ours spent yields where that saves this many seconds, and this share of the rest."""
 SMALL_SHARE: Final = 0.13
 SMALL_FIRST_SHARE: Final = 0.03
 """A lease of less than this share of a mean source's part is not worth one more start of a source whose aborts are
@@ -120,14 +120,16 @@ class PlacementViewCache:
         return bool(leasing | able)
 
     def _spent_save_much(self, rates: SourceRates) -> bool:
-        """Return whether sources whose stops in this job are spent would save far more than a stop is worth.
+        """Return whether sources whose stops were spent by deaths of ours would save far more than a stop is worth.
 
-        After deaths of ours the quick ones may all be among them, and a slow one is left to send the rest alone.
+        The quick ones may all be among them, and a slow one is left to send the rest alone. Stops that were decided
+        here are never more than the budget: who was placed badly twice is not stopped a third time to mend that.
         """
         spare = [
             each
             for each in self._sources.values()
             if each.usable and each.busy is None and each.budget_spent and not each.budget_spent_today
+            if each.stops_inherited > 0
         ]
         spare_bytes_s = sum(each.rate_bytes_s for each in spare)
         # What is left without them: those that were asked for an upload are counted on already.

@@ -226,6 +226,19 @@ def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_nobody_i
     assert lease_of(state, "a").stop == size, "it goes on to the end of the file, and is not stopped for a chunk"
 
 
+@pytest.mark.parametrize(("others", "chunks"), [(4, 10), (10, 3), (18, 1)])
+def test_the_more_users_share_a_file_the_less_each_of_them_sends_as_a_sample(others: int, chunks: int) -> None:
+    """All send the same bytes, and only those of one count."""
+    state = gated("a" * 5970, a=2.0)
+    assert state.leases is not None
+    state.leases.grants.gate.is_open = True
+    for letter in "cdefghijklmnopqrstuv"[:others]:
+        add(state, letter)
+        as_peer(state, letter)
+    [granted] = of(offers(state, "b", waited_s=1.0), LeaseGranted)
+    assert granted.stop - granted.first == chunks
+
+
 def test_a_user_whose_transfers_begin_at_byte_0_sends_no_sample() -> None:
     state = gated("a" * 400, a=0.5)
     source = add(state, "b", offset_ok=False)
@@ -447,6 +460,8 @@ def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for
     for letter in "bcd":
         add(state, letter, 1.0)
         as_peer(state, letter, stops=2)
+    for number in (1, 2, 3):
+        state.sources[number].stops_inherited = 2
     assert state.leases is not None
     state.leases.changed()
     deliver(state, Ticked())

@@ -37,18 +37,23 @@ def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
     assert not of(deliver(state, Ticked()), EnqueueFile)
 
 
-@pytest.mark.parametrize(("stops_before", "rate", "asked"), [(0, 0.1, True), (0, 0.6, False), (8, 0.1, False)])
-def test_a_spent_budget_of_the_job_yields_where_half_a_minute_and_half_of_the_rest_is_saved(
-    stops_before: int, rate: float, asked: bool
+@pytest.mark.parametrize(
+    ("inherited", "stops_before", "rate", "asked"),
+    [(3, 0, 0.1, True), (3, 0, 0.6, False), (3, 8, 0.1, False), (0, 0, 0.1, False)],
+)
+def test_a_budget_that_deaths_of_ours_spent_yields_where_half_a_minute_and_half_of_the_rest_is_saved(
+    inherited: int, stops_before: int, rate: float, asked: bool
 ) -> None:
     """A slow one would send the rest alone: 160 s, and 15 s with b. The budget of the day never yields."""
     state = user("aaaa............####", rates={"a": rate}, rate=1.0, stops=3, stops_before=stops_before)
+    state.sources[1].stops_inherited = inherited
     assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
 
 
 def test_what_a_spent_user_offers_when_it_was_asked_is_taken() -> None:
     """While its upload is awaited the rest seems to be there soon: it would be declined, and asked again."""
     state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
+    state.sources[1].stops_inherited = 3
     deliver(state, Ticked(), turn(state, 1))
     assert "b" in drawn(state)
 

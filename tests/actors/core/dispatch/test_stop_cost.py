@@ -122,10 +122,10 @@ def test_a_users_ride_goes_on_a_little_at_a_time(dear: bool) -> None:
     assert drawn(state).count("a") == (8 if dear else 64)
 
 
-def test_a_user_without_a_stop_left_does_not_fight_while_another_is_free_soon() -> None:
-    """a needs minutes for its last chunks. c may still be stopped and is done in ten seconds; without it b is asked."""
-    assert not comes(ridden("#" * 20 + "aaaa" + "cccccccccc##", a=0.02, c=1.0), "b", 1.0, stops=3)
-    assert comes(ridden("#" * 20 + "aaaa" + "#" * 12, a=0.02), "b", 1.0, stops=3)
+@pytest.mark.parametrize(("stops", "asked"), [(1, True), (3, False)])
+def test_a_user_without_a_stop_left_is_not_asked_to_help_a_slow_one(stops: int, asked: bool) -> None:
+    """a needs minutes for its last chunks."""
+    assert bool(comes(ridden("#" * 20 + "aaaa" + "#" * 12, a=0.02), "b", 1.0, stops=stops)) is asked
 
 
 def near_its_end(picture: str, **rates: float) -> tuple[DispatchState, list[int], list[int]]:
