@@ -123,7 +123,7 @@ def test_numbers_of_xz_are_seven_bits_a_byte(value: int) -> None:
         streams._numbers(raw[:-1] + (b"" if len(raw) > 1 else b"\x80"), 0, 1)
 
 
-@pytest.mark.parametrize("at", [0, 5, -1, -2, -4, -5])
+@pytest.mark.parametrize("at", [0, 5, -1, -2, -4, -5, -13])
 def test_an_xz_file_whose_ends_are_not_those_of_one_stream_shows_no_blocks(at: int) -> None:
     data = bytearray(lzma.compress(b"text " * 99))
     assert streams.check_xz_boundary(reader(bytes(data)), len(data), 20).outcome is Outcome.PROVEN

@@ -233,6 +233,7 @@ def test_a_free_window_has_at_least_one_part_and_nodes_begin_at_places_of_their_
     assert [next_of(board(), contest(node, rates))[0] for node in rates] == [0, 25, 50, 75]
     assert next_of(board(), contest("n1", rates)) == (0, 1, False)
     assert next_of(board(window(0, 98)), contest("n2", rates)) == (98, 99, False)
+    assert next_of(board(), contest("n2", {"n1": 1.0, "n2": 3.0}), count=16) == (8, 14, False)
     assert next_of(board(), contest("n5", rates | {"n5": 1.0})) == (80, 92, False)  # a newcomer that the row names
 
 

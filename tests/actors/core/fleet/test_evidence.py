@@ -224,6 +224,7 @@ def test_a_node_that_has_compared_nothing_is_not_believed_before_it_has() -> Non
     board = drawn("aaabbb", {"a": (0,), "b": (1,)})
     check = Check(3, "n2")
     read(board, 3, "n1", "", head=False)
+    read(board, 4, "n1", "right4", head=False)
     assert judge(row, board, check, ("n1", "n2"), 0.0) == Verdict(waits=True)
     read(board, 0, "n2", "right0", head=False)
     assert judge(row, board, check, ("n1", "n2"), 0.0) == Verdict()

@@ -187,3 +187,11 @@ def test_the_caps_of_a_job_are_forgotten_with_it_and_no_others() -> None:
     assert shares.newcomer(demand(1, 2), 4) == [
         Post(to="fetch-1/worker-1-2", message=CapRate(job=1, source=2, rate_bytes_s=250.0))
     ]
+
+
+def test_the_smallest_cap_is_lifted_like_any_other() -> None:
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1
+    assert caps(shares.share_out([demand(1, 0), demand(1, 1)])) == {(1, 0): 1.0, (1, 1): 1.0}
+    shares.total_bytes_s = 0
+    assert caps(shares.share_out([demand(1, 0)])) == {(1, 0): 0.0, (1, 1): 0.0}

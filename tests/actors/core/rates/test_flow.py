@@ -216,3 +216,14 @@ def test_what_has_just_begun_gets_an_equal_share() -> None:
     flow.report(0.0, 0, 0)
     flow.report(0.0, 0, 1)
     assert flow.caps(0.1) == {0: 500.0}, "the second was capped when it began"
+
+
+def test_two_reports_are_enough_for_a_rate_where_time_lies_between_them() -> None:
+    flow = Flow()
+    flow.report(0.0, 100)
+    flow.report(0.2, 200)
+    assert flow.rates(0.2) == [pytest.approx(500.0)]
+    at_once = Flow()
+    at_once.report(0.0, 100)
+    at_once.report(0.0, 200)
+    assert at_once.rates(0.3) == [-1.0]
