@@ -52,18 +52,18 @@ from protocol.messages import (
     SlotSpoiled,
     SourceChanged,
     SourcesJudged,
-    SpanCompared,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
 from protocol.model.job_views import ChunkDigest
-from protocol.model.value import Struct
+from protocol.model.value import Struct, field
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Evidence
 from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
 from storage.durable import make_folder
+from storage.early_spans import EarlySpans, compared
 from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
 from storage.placing.placement import Origin, PlacedFile, place
@@ -121,6 +121,7 @@ class _Job(Struct):
     """Kept for a hub that has not heard it; the file changes no more."""
     placed: PlacedFile | None = None
     """Where the sealed file was put."""
+    early: EarlySpans = field(default_factory=EarlySpans)
 
 
 class Assembler(Actor):
@@ -390,6 +391,12 @@ class Assembler(Actor):
                     ),
                 )
         self._pieces.stored(filled.job, written.stored)
+        try:
+            for early in job.early.compare(job.part, written.stored):
+                self._report(job, early)
+        except PartFileFault as fault:
+            self._disk_failed(filled.job, job, fault)
+            return
         for chunk, other, stored_digest in written.disputed:
             at = DIGEST_BYTES * (chunk - filled.first)
             self._report(
@@ -418,8 +425,9 @@ class Assembler(Actor):
         except Spoiled:
             self._spoiled(filled, job)
         else:
-            who = {"job": filled.job, "source": filled.source, "lease": filled.lease, "chunk": filled.first}
-            self._report(job, SpanCompared(**who, stored=agrees is not None, agrees=agrees is True))
+            if agrees is None:
+                job.early.keep(filled)
+            self._report(job, compared(filled, agrees, lease=filled.lease))
 
     def _note_validator(self, seen: ValidatorSeen, job: _Job) -> None:
         """A source whose content is not what the stored chunks came from must not go on with them."""

@@ -185,11 +185,20 @@ class PartFile:
         part = self._part
         if digests_of(view, len(view), part.layout.chunk_size) != digest:
             raise Spoiled(f"{part.part_path}: a span of chunk {chunk} changed on its way")
+        return self.same(chunk, at, len(view), digest, source_hash)
+
+    def same(self, chunk: int, at: int, length: int, digest: bytes, source_hash: int) -> bool | None:
+        """Whether the `length` bytes of a chunk from its byte `at` on have this digest; None: the chunk is not stored.
+
+        Raises PartFileFault when the part file cannot be read.
+        """
+        part = self._part
         part.index.reserve(chunk + 1)
         if not part.index.has(chunk):
             return None
         with disk_faults(part.part_path):
-            agrees = os.pread(part.part_fd, len(view), chunk * part.layout.chunk_size + at) == view
+            held = memoryview(os.pread(part.part_fd, length, chunk * part.layout.chunk_size + at))
+        agrees = digests_of(held, len(held), part.layout.chunk_size) == digest
         if agrees:
             self._repeated(chunk, chunk + 1, source_hash)
         return agrees

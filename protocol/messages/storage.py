@@ -167,7 +167,8 @@ class ChunkDisputed(Message, tag=34):
 class SpanCompared(Message, tag=175):
     """A span of a chunk came and was compared with what is stored.
 
-    `stored`: whether the chunk is there; `agrees`: whether its bytes are the same.
+    `stored`: whether the chunk is there; `agrees`: whether its bytes are the same. A span that came before its chunk is
+    compared again when that is stored, then `lease` is 0.
     """
 
     job: int

@@ -294,3 +294,29 @@ def test_a_span_that_came_is_compared_with_the_part_file(
     compared = next_of(said, SpanCompared)
     assert (compared.source, compared.lease, compared.chunk) == (3, 9, 0)
     assert (compared.stored, compared.agrees) == (True, agrees)
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_span_that_came_before_its_chunk_is_compared_when_the_chunk_is_stored(
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path, agrees: bool
+) -> None:
+    room, said = hub
+    store()
+    room.post(ASSEMBLER, wanted(tmp_path, job=1, name="1.bin"))
+    next_of(said, PartFileReady)
+    view = memoryview(DATA)[:50]
+    span = SlotFilled(
+        job=1, source=3, lease=9, first=0, slot=0, length_bytes=50, digests=digests_of(view, 50, CHUNK),
+        source_hash=2, shelf=shelf_address("hub"), span_at=0 if agrees else 1,
+    )  # fmt: skip
+    room.post(ASSEMBLER, span)
+    first = next_of(said, SpanCompared)
+    assert (first.lease, first.chunk, first.stored) == (9, 0, False)
+    whole = SlotFilled(
+        job=1, source=0, lease=1, first=0, slot=0, length_bytes=len(DATA),
+        digests=digests_of(memoryview(DATA), len(DATA), CHUNK), source_hash=1, shelf=shelf_address("hub"),
+    )  # fmt: skip
+    room.post(ASSEMBLER, whole)
+    assert next_of(said, ChunksStored).first == 0, "the chunk's owner is known first"
+    then = next_of(said, SpanCompared)
+    assert (then.source, then.lease, then.chunk, then.stored, then.agrees) == (3, 0, 0, True, agrees)

@@ -35,9 +35,10 @@ def test_a_link_that_is_good_for_one_request_is_enough(shoal: Shoal, serve: Serv
     assert (shoal.folder / "named.bin").read_bytes() == DATA
 
 
-def test_several_links_that_are_good_for_one_request_each_begin_at_places_of_their_own(
-    shoal: Shoal, serve: Serve
-) -> None:
+@pytest.mark.parametrize("copies", [1, pytest.param(80, marks=pytest.mark.long)])
+def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoal, serve: Serve, copies: int) -> None:
+    data = DATA * copies
+    file = File(data)
     asked: list[tuple[int, str]] = []
 
     def once(server: int, request: Request, reply: Reply) -> bool:
@@ -45,18 +46,16 @@ def test_several_links_that_are_good_for_one_request_each_begin_at_places_of_the
         if request.number > 1:
             reply.head("410 Gone", "Content-Length: 0")
             return True
-        return FILE(request, reply)
+        return file(request, reply)
 
     urls = [serve(partial(once, server)).url() for server in range(3)]
     done = shoal.run("get", *urls, "-o", "file.bin", "-q")
-    if done.code == 0:
-        assert (shoal.folder / "file.bin").read_bytes() == DATA
-    else:  # one was done much sooner than another, and its second request was refused
-        assert "410 Gone; the same command goes on" in done.stderr, done
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == data
     first: dict[int, str] = {}
     for server, span in asked:
         first.setdefault(server, span)
-    assert set(first.values()) == {"bytes=0-", "bytes=229376-", "bytes=466944-"}, "each begins at its own place"
+    assert len(set(first.values())) == 3, f"each begins at its own place: {first}"
 
 
 @pytest.mark.parametrize("validators", [True, False])

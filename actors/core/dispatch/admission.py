@@ -203,7 +203,7 @@ class Admission:
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
         chunk_size = chunk_size_of(self.job.spec, message.size_bytes)
         if message.open_at >= 0 and message.open_at % chunk_size == 0:
-            source.position, source.stands = message.open_at // chunk_size, True
+            source.position, source.stands, source.answered_once = message.open_at // chunk_size, True, True
         self._answered(source, now_s)
         return source
 

@@ -153,6 +153,10 @@ class ChunkTracker:
     def complete(self) -> bool:
         return self.stored.count == self.total
 
+    def is_missing(self, chunk: int) -> bool:
+        """Return whether a chunk of the file is not stored."""
+        return 0 <= chunk < self.total and chunk not in self.stored
+
     def grant(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
         """Lease a free range. In a race (`shared`) it stays free."""
         assert first < stop <= self.total, "an empty lease"

@@ -71,7 +71,10 @@ class Grants:
             return
         self.gate.sized(self.size_bytes)
         for source in ready:
-            if self._waits_for_others(source) or self._serve_check(source, now_s, urgent=True):
+            # A link may be good for one request: what its first answer brings is read before it is asked again.
+            # Then a check, which takes no chunk from the open answers of others, shows if it gives a second one.
+            stays = source.answered_once and source.stands and self._tracker.is_missing(source.position)
+            if self._waits_for_others(source) or (not stays and self._serve_check(source, now_s, urgent=True)):
                 continue
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
@@ -81,7 +84,8 @@ class Grants:
                 continue
             shut = passed is Decision.SHUT
             placement = None if shut else self.gate.place(self._job.spec.mode, source, now_s)
-            if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
+            check_first = placement is None or (source.answered_once and not place.goes_on(source, placement))
+            if check_first and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
             refusals_left -= placement is None and not shut and source.traits.offset_ok and not source.peer
             if refusals_left == 0:

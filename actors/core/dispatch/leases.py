@@ -288,6 +288,8 @@ class Leases:
         progressed = message.handed_stop > lease.first if lease is not None else False
         self.content.lease_over(message.lease, read=progressed, now_s=now_s)
         source.handed = source.handed or progressed
+        if isinstance(message, LeaseFinished) and lease is not None and message.received_bytes:
+            source.answered_once &= source.stands and lease.first == source.position
         self.report.lease_over(message.received_bytes)
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)

@@ -43,6 +43,9 @@ from protocol.model.value import Struct
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a lease, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
+GAIN_ONCE_S: Final = 1.0
+"""What a source that answered once must save by taking from another's first answer: it may not answer again, and while
+so much is left the other goes on there when it is refused."""
 GAIN_MIN_SHARE: Final = 0.1
 """A duplicate must also save this share of what the lease still needs."""
 LATE_SHORT_SHARE: Final = 0.5
@@ -94,6 +97,11 @@ class Shared(Struct, frozen=True):
 
 
 Placement = FreeRange | Tail | Duplicate | Shared
+
+
+def goes_on(source: Source, placement: Placement) -> bool:
+    """Return whether a placement begins where the source's first answer stands open: that costs no request."""
+    return source.stands and not isinstance(placement, Duplicate) and placement.first == source.position
 
 
 def swarm(view: PlacementView, source: Source) -> Placement | None:
@@ -272,6 +280,9 @@ def _candidates(view: PlacementView, source: Source) -> Iterator[tuple[Placement
     Where stops are costly, tails that some source must take anyway go before free chunks: those can be reached by an
     extension, without a stop. Only the end of the file is better, for it costs none either.
     """
+    tail = _at_its_answer(view, source)
+    if tail is not None:
+        yield tail, tail.first, tail.victim.stop
     run = _from_free(view, source) if view.tracker.free else None
     if run is not None:
         if stop_cost.costly(source) and run.stop < view.tracker.total:
@@ -286,6 +297,17 @@ def _candidates(view: PlacementView, source: Source) -> Iterator[tuple[Placement
         first = _cut_point(view, source, estimate)
         if first is not None:
             yield Tail(estimate.lease, first), first, estimate.lease.stop
+
+
+def _at_its_answer(view: PlacementView, source: Source) -> Tail | None:
+    """Return the tail of another's lease that begins where the source's first and only answer stands open."""
+    if not (source.stands and source.answered_once) or source.leases:
+        return None
+    for lease in view.tracker.leases.values():
+        if lease.next < source.position < lease.stop and lease.rival is None and is_open(view, lease):
+            read = int(estimate_now(view, lease).position_bytes // view.chunk_size) + 1
+            return Tail(lease, source.position) if read <= source.position else None
+    return None
 
 
 def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
@@ -452,6 +474,8 @@ def _gain_min_s(view: PlacementView, source: Source, estimate: LeaseEstimate) ->
     enough_s = GAIN_MIN_S + GAIN_MIN_SETUPS * source.start_cost_s
     if source.traits.abort_is_costly or view.sources[estimate.lease.source].traits.abort_is_costly:
         enough_s = max(enough_s, stop_cost.gain_min_s(estimate.finish_s - view.now_s, source.stops))
+    if source.answered_once and view.sources[estimate.lease.source].stands:
+        enough_s = max(enough_s, GAIN_ONCE_S)
     return enough_s
 
 

@@ -75,6 +75,7 @@ class Source(Struct):
     busy_since_s: float = 0.0
     position: int = 0  # chunk at which its last transfer ended, or at which the body of its first answer stands open
     stands: bool = False  # that body, which goes on to the end of the file
+    answered_once: bool = False  # that body is all it has sent so far: its link may be good for one request
     not_before_s: float = 0.0
     lost_s: float | None = None  # since when it has had no worker, None with one
     failures_max: int = FAILURES_MAX  # in a row, then it rests

@@ -145,6 +145,8 @@ class Overlaps:
             return 0 if compared and not source.compares_again(self._report.chunk_size) else 1
         if source.stands and lease.stop in tracker.free and not moved:
             return 0  # it will go on there
+        if source.stands and source.answered_once and not lease.check:
+            return 1  # it may not answer again: what its open answer brings is all that ties it
         if source.rides == 1 and lease.stop < tracker.total and lease.open_chunks >= FIRST_CHUNKS_MIN:
             self.first.add(source.id)
             return 1

@@ -204,7 +204,7 @@ class ContentChecks:
         """Take the answer about a span of a chunk: evidence, or a difference that the whole chunk is to show."""
         chunk, source, owner = message.chunk, message.source, self._report.owner_of(message.chunk)
         self._compared(message.lease, chunk, chunk + 1)
-        if not message.stored or owner == MISSING or {source, owner} & self.identity.excluded.keys():
+        if not message.stored or owner in (MISSING, source) or {source, owner} & self.identity.excluded.keys():
             return
         own = self.resume.answered(source, owner)
         if own and not message.agrees:

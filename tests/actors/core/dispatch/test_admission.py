@@ -31,7 +31,7 @@ from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, drawn, joined, probed, said, wanted
 from tests.actors.core.dispatch.boards import deliver as deliver_at
-from tests.actors.core.dispatch.replies import stored
+from tests.actors.core.dispatch.replies import finished, stored
 
 SIZE = 8 * CHUNK
 OPENED = PartFileReady(job=1, part_path="/box/f.part", message="")
@@ -301,6 +301,33 @@ def test_a_source_whose_answer_does_not_stand_open_there_is_placed_like_any_othe
     deliver(state, probed(0, SIZE, open_at=0), probed(1, SIZE))
     granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
     assert {each.source: each.first for each in granted} == {0: 0, 1: 7}, "at the gap's end"
+
+
+def standing() -> tuple[DispatchState, dict[int, LeaseGranted]]:
+    """Two mirrors of 40 chunks whose first answers stand open at chunks 0 and 20; the first leases are granted."""
+    state, _ = new_job(2)
+    deliver(state, probed(0, 40 * CHUNK, open_at=0), probed(1, 40 * CHUNK, open_at=20 * CHUNK))
+    granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
+    return state, {each.source: each for each in granted}
+
+
+def done(state: DispatchState, lease: LeaseGranted, *, now_s: float) -> list[LeaseGranted]:
+    """The worker reads its lease to the end, with what it is to read behind it; what is granted then."""
+    count = lease.stop - lease.first
+    news = [stored(lease.source, lease.lease, lease.first, count)] * bool(count)
+    over = finished(lease.source, lease.lease, lease.stop + lease.overlap, received_bytes=max(count, 1) * CHUNK)
+    return said(deliver(state, *news, over, Ticked(), now_s=now_s), LeaseGranted)
+
+
+def test_a_first_answer_is_read_up_to_the_next_one_before_its_source_is_asked_again() -> None:
+    state, leases = standing()
+    (lease,) = done(state, leases[0], now_s=1.5)
+    first = leases[0].stop
+    while lease.stop < 20:
+        assert lease.first == first
+        first = lease.stop
+        (lease,) = done(state, lease, now_s=1.6)
+    assert (lease.stop, lease.overlap) == (20, 1), "and a chunk of the next, which ties the two"
 
 
 def test_the_chunk_size_is_chosen_once_the_size_is_known() -> None:
