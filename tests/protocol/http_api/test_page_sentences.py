@@ -47,7 +47,8 @@ NOT_SHOWN = {
     "{}: what is missing from a file of unknown size is unknown", "no such call: {}",
     "default-src 'none'; frame-ancestors 'none'", "attachment; filename*=UTF-8''{}", "sha-512=9, sha-256=10",
     "head too large", "{} all its files", "quartet tide flac",
-    "the fleet process needs FleetStart, not {}",
+    "the fleet process needs FleetStart, not {}", "stopped while it started",
+    "{}: a span of chunk {} changed on its way",
 }  # fmt: skip
 """Log lines, programming errors, fields of headers."""
 SENTENCE = re.compile(r"[a-z]{2,}.* [a-z]{2,}|^[a-z]+ [a-z]+")
