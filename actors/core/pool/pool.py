@@ -249,6 +249,8 @@ class PoolState:
         out = self._limit(job, limit) if start.spec.limit_bytes_s != job.start.spec.limit_bytes_s else []
         for number in range(len(job.sources)):
             out += entries.found(job, number)
+        if ended := self._ended_jobs.of(job.number):  # its dispatcher closes, and hears nothing any more
+            return out + [Post(to=start.watcher, message=each) for each in ended]
         if job.dispatcher_ready:
             out.append(Post(to=dispatcher_address(job.number), message=ResendState(job=job.number)))
         return out

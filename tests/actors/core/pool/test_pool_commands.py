@@ -112,6 +112,15 @@ def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
     assert len(posts) == 2, "it does not begin again"
 
 
+def test_how_a_job_ended_is_said_while_its_dispatcher_closes() -> None:
+    pool = running("http://a/f")
+    end = JobEnded(job=1, state="starved", reason="nobody")
+    tell(pool, runs(), end)
+    posts = tell(pool, asked(1))
+    assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), runs(), end]
+    assert not to(posts, DISPATCHER), "it hears nothing any more"
+
+
 def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
     for job in range(ENDED_JOBS_MAX + 1):
