@@ -24,6 +24,8 @@ from protocol.model.faults import FaultKind
 
 SERVED_PER_STEP: Final = 2
 """Sources that get a lease in one step; the rest follow in the next, so that no step is long."""
+BEGUN_S_MAX: Final = 2.0
+"""How long a source whose first answer stands open waits for another's lease there to bring its first bytes."""
 REFUSED_MAX: Final = 8
 """Idle sources in a row, the fastest first, that find no place among very many leases: then no other will."""
 
@@ -74,7 +76,9 @@ class Grants:
             # A link may be good for one request: what its first answer brings is read before it is asked again.
             # Then a check, which takes no chunk from the open answers of others, shows if it gives a second one.
             stays = source.answered_once and source.stands and self._tracker.is_missing(source.position)
-            if self._waits_for_others(source) or (not stays and self._serve_check(source, now_s, urgent=True)):
+            if self._waits_for_others(source) or (stays and self._begun_by_another(source.position, now_s)):
+                continue
+            if not stays and self._serve_check(source, now_s, urgent=True):
                 continue
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
@@ -122,6 +126,19 @@ class Grants:
         if not source.odd or source.ticket >= 0 or source.preferred or source.id == self._content.identity.anchor:
             return False
         return any(each.usable and not each.odd for each in self._sources.values())
+
+    def _begun_by_another(self, chunk: int, now_s: float) -> bool:
+        """Whether a lease that was granted just now, of which nothing has come yet, has this chunk.
+
+        Where that source is refused, the one that stands there goes on.
+        """
+        return any(
+            lease.first <= chunk < lease.stop
+            and lease.next == lease.first
+            and not lease.received_bytes
+            and now_s - lease.granted_s < BEGUN_S_MAX
+            for lease in self._tracker.leases.values()
+        )
 
     def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
         """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
