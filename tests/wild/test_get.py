@@ -35,7 +35,7 @@ def test_a_link_that_is_good_for_one_request_is_enough(shoal: Shoal, serve: Serv
     assert (shoal.folder / "named.bin").read_bytes() == DATA
 
 
-@pytest.mark.long  # where the machine is so busy that answers take seconds, one may still be taken from another too early
+@pytest.mark.long  # where answers take seconds for load, one may still be taken from another too early
 def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoal, serve: Serve) -> None:
     asked: list[tuple[int, str]] = []
 
