@@ -96,6 +96,7 @@ def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) 
         before = {row["source"]: row for row in running.until(quiet)["sources"]}
         running.child("hub").kill()
         running.until(lambda event: event["event"] == "note")
+        running.until(lambda event: event["event"] == "progress")  # the next hub's: workers read on without one
         go_on(box)
         done = running.finish()
     assert done.code == 0
