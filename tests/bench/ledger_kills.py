@@ -59,8 +59,8 @@ def awaited(daemon: Daemon, id: str) -> None:
     give_up_s = time.monotonic() + JOB_S_MAX
     while not ended(daemon, id):
         if time.monotonic() > give_up_s:
-            told = [daemon.get(f"/api/v0/multisource/jobs/{id}{what}") for what in ("/why", "?chunkMap=false")]
-            raise AssertionError(f"not sealed: {told}")
+            answers = [daemon.get(f"/api/v0/multisource/jobs/{id}{what}") for what in ("/why", "?chunkMap=false")]
+            raise AssertionError(f"not sealed: {answers}")
         time.sleep(0.1)
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.bench.one_shot [--runs N]
 
-Three unlimited users on loopback have a file of 1 MiB of a size that nobody says. Seconds to the login, from there to
+Three unlimited users on loopback have a file of 1 MiB of a size that is not said. Seconds to the login, from there to
 the first byte, of the transfer, and from the last word to the end of the program; medians.
 """
 

@@ -48,7 +48,7 @@ def test_real_users_of_two_nodes_send_one_file_and_both_ledgers_say_what_the_use
         assert CONTENT.matches(out / NAME)
         for node, names in USERS.items():
             heard = {name: set(re.findall(r"Upload started: user (\w+)", peers[name].log())) for name in names}
-            assert set().union(*heard.values()) == {node}, f"others than {node} asked its users, or nobody: {heard}"
+            assert set().union(*heard.values()) == {node}, f"others than {node} asked its users, or none: {heard}"
 
         def same() -> bool:
             counted = dict.fromkeys(peers, 0)

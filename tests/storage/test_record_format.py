@@ -167,6 +167,6 @@ def test_the_index_is_what_was_put_and_not_dropped(
     assert all(index.digest(chunk) == digest for chunk, (digest, _) in model.items())
     found = [chunk for begin, end in index.ranges_of(first, stop, source) for chunk in range(begin, end)]
     assert found == [chunk for chunk in inside if chunk in model and source in (-1, model[chunk][1])]
-    told = [(chunk, sender) for begin, end, sender in index.claims() for chunk in range(begin, end)]
-    assert told == [(chunk, model[chunk][1]) for chunk in sorted(model)]
+    claimed = [(chunk, sender) for begin, end, sender in index.claims() for chunk in range(begin, end)]
+    assert claimed == [(chunk, model[chunk][1]) for chunk in sorted(model)]
     assert all(one[1] != other[0] or one[2] != other[2] for one, other in pairwise(index.claims()))

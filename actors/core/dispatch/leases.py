@@ -311,9 +311,7 @@ class Leases:
                     self.grants.fail(source, FaultKind.SHORT_BODY, detail, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
                 if lease is not None and lease.overlap_bytes % self.job.spec.chunk_size:
-                    source.stands = (
-                        source.stands and message.handed_stop <= lease.stop
-                    )  # else it is in a chunk's middle
+                    source.stands &= message.handed_stop <= lease.stop  # else it is in a chunk's middle
             case LeaseReleased():
                 fault = FaultKind(message.fault)
                 retry_after_s = message.retry_after_s

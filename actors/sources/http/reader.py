@@ -72,9 +72,8 @@ class _Transfer(Struct):
     `asked.start` moves along when the rest is asked for; `first` is where it began. `position`: offset in the file of
     the next byte. `skip`: bytes to drop before it. `known`: bytes from there on that were delivered before a break.
     `resumed_at`: offset from which the connection in use brings new bytes, `resumes`: how many broke before it.
-    `brought` None: the head has not come. `over`: aborted or failed,
-    nothing more to come. `idle`: the body stood open, unread, for a while.
-    `checking`: only compared with what is known. `hops`: where redirects led.
+    `brought` None: the head has not come. `over`: aborted or failed, nothing more to come. `idle`: the body stood open,
+    unread, for a while. `checking`: only compared with what is known. `hops`: where redirects led.
     """
 
     asked: Asked
@@ -292,11 +291,15 @@ class HttpReader:
         return True
 
     def _begin(self, asked: Asked) -> _Transfer:
-        transfer = self._transfer = _Transfer(asked, asked.start, asked.start, resumed_at=asked.start)
-        if self._target == self._origin:
-            transfer.ways.add(_Way.FROM_ORIGIN)
+        transfer = self._transfer = _Transfer(
+            asked, asked.start, asked.start, resumed_at=asked.start, ways=self._ways_at_first()
+        )
         self._ask(transfer)
         return transfer
+
+    def _ways_at_first(self) -> set[_Way]:
+        """Return the ways that count as tried before a body is asked for."""
+        return {_Way.FROM_ORIGIN} if self._target == self._origin else set()
 
     def _ask(self, transfer: _Transfer) -> None:
         """Ask for a transfer's bytes; where that fails, in other ways."""
@@ -520,7 +523,7 @@ class HttpReader:
         transfer.resumed_at = transfer.position
         transfer.known = min(OVERLAP_BYTES, transfer.position - max(self._sample.start, transfer.first))
         transfer.asked = replace(transfer.asked, start=transfer.position - transfer.known)
-        transfer.ways = {_Way.FROM_ORIGIN} if self._target == self._origin else set()
+        transfer.ways = self._ways_at_first()
         self._ask(transfer)
 
     def _read(self, transfer: _Transfer, view: memoryview) -> int:

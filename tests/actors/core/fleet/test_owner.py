@@ -355,7 +355,7 @@ def test_nothing_is_asked_of_the_destination_while_this_node_may_be_dead() -> No
 
 
 def two_nodes(**fields: Any) -> Desk:
-    """Parts 0 to 2 of node n1, parts 3 to 5 of node n2; nobody has compared anything."""
+    """Parts 0 to 2 of node n1, parts 3 to 5 of node n2; nothing was compared."""
     desk = Desk(parts=6, have=3, nodes=("n1", "n2", "n3"), **fields)
     theirs = tuple(stored(part, "n2") for part in range(3, 6))
     desk.put(WindowRow(job="j", first=3, stop=6, node="n2", instance="b", epoch=0, parts=theirs))

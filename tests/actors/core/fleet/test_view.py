@@ -49,7 +49,7 @@ def test_a_node_lives_for_its_ttl_and_is_forgotten_after_five() -> None:
     assert "n1" in view.nodes
     view.prune(100.1 + FORGOTTEN_TTLS * TTL_S)
     assert not view.nodes
-    view.apply(NODES, "n1", node(), 1, 300.0)  # the revisions of its next life may begin anew
+    view.apply(NODES, "n1", node(), 1, 300.0)  # the revisions of its next life may begin at 1
     assert view.alive("n1", 300.0)
 
 

@@ -114,7 +114,7 @@ def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
 
 def test_how_a_job_ended_is_said_while_its_dispatcher_closes() -> None:
     pool = running("http://a/f")
-    end = JobEnded(job=1, state="starved", reason="nobody")
+    end = JobEnded(job=1, state="starved", reason="no source")
     tell(pool, runs(), end)
     posts = tell(pool, asked(1))
     assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), runs(), end]

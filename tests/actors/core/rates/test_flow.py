@@ -165,7 +165,7 @@ def test_a_transfer_is_stalled_after_its_time_without_a_byte_and_said_once() -> 
     (stalled,) = [post.message for post in flow.tick(5.0) if isinstance(post.message, SourceStalled)]
     assert (stalled.source, stalled.lease, stalled.silent_s) == (0, 1, 5.0)
     assert not [post for post in flow.tick(9.0) if isinstance(post.message, SourceStalled)]
-    flow.report(10.0, 1)  # the first byte came after all; its silence counts anew
+    flow.report(10.0, 1)  # the first byte came after all; its silence counts from here
     assert not [post for post in flow.tick(14.9) if isinstance(post.message, SourceStalled)]
     assert [post for post in flow.tick(15.0) if isinstance(post.message, SourceStalled)]
 
