@@ -16,11 +16,10 @@ import httpx
 
 from actors.demo.content import Content
 from tests.bench.measuring import parser, verdict
+from tests.bench.nicotine_peers import named_peers
 from tests.e2e.daemon.daemons import Daemon, eventually, running
 from tests.e2e.daemon.test_daemon_login import login
 from tests.e2e.program import Shoal
-from tests.real_peers import nicotine
-from tests.soulseek_network.network import network
 
 CONTENT = Content(96 << 20, seed=31)
 NAME = "Ledger Song.flac"
@@ -39,22 +38,12 @@ def bytes_of(daemon: Daemon, id: str) -> dict[str, int]:
 
 def run(folder: Path) -> dict[str, float]:
     """Seconds until each user's bytes came again."""
-    music = folder / "music"
-    music.mkdir()
-    with (music / NAME).open("wb") as file:
-        CONTENT.write_to(file)
     (folder / "work").mkdir()
     shoal = Shoal(folder / "work")
     shoal.orderly = False
     with ExitStack() as leaving:
         leaving.callback(shoal.clean_up)
-        box = leaving.enter_context(network({}, passwords={"me": "box"}))
-        peers = {
-            name: leaving.enter_context(nicotine.nicotine(box, name, music, upload_kib_s=rate, wait=False))
-            for name, rate in RATES_KIB_S.items()
-        }
-        for peer in peers.values():
-            peer.wait_until_ready()
+        box, peers = leaving.enter_context(named_peers(folder, {NAME: CONTENT}, RATES_KIB_S, passwords={"me": "box"}))
         account = {"USERNAME": "me", "PASSWORD": "box", "SERVER": box.server_host, "PORT": str(box.server_port)}
         env = {f"SHOAL_SOULSEEK_{name}": word for name, word in account.items()}
         # Without patience: with it a second user may not be worth disturbing for so small a file.

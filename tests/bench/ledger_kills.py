@@ -25,12 +25,11 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.bench.measuring import parser, verdict
+from tests.bench.nicotine_peers import named_peers
 from tests.e2e.daemon.daemons import Daemon, eventually, started
 from tests.e2e.daemon.test_daemon_login import login
 from tests.e2e.daemon.test_real_peers import CONTENT, NAME, RATES_KIB_S, SETTLED_S, Crowd, account, ended, ledger, order
 from tests.e2e.program import Shoal
-from tests.real_peers import nicotine
-from tests.soulseek_network.network import network
 
 VICTIMS = ("soulseek", "fetch-1", "store", "hub")
 JOB_S = 7.0
@@ -80,10 +79,6 @@ def differences(daemon: Daemon, crowd: Crowd, known: dict[str, int]) -> dict[str
 
 def run(folder: Path, kills: int, chance: random.Random, whole: float, within_s: float) -> int:
     """Return how many failed uploads the ledger has too many or too few."""
-    music = folder / "music"
-    music.mkdir()
-    with (music / NAME).open("wb") as file:
-        CONTENT.write_to(file)
     (folder / "work").mkdir()
     shoal = Shoal(folder / "work")
     shoal.orderly = False
@@ -91,13 +86,7 @@ def run(folder: Path, kills: int, chance: random.Random, whole: float, within_s:
     wrong = 0
     with ExitStack() as leaving:
         leaving.callback(shoal.clean_up)
-        box = leaving.enter_context(network({}, passwords={"me": "box"}))
-        peers = {
-            name: leaving.enter_context(nicotine.nicotine(box, name, music, upload_kib_s=rate, wait=False))
-            for name, rate in RATES_KIB_S.items()
-        }
-        for peer in peers.values():
-            peer.wait_until_ready()
+        box, peers = leaving.enter_context(named_peers(folder, {NAME: CONTENT}, RATES_KIB_S, passwords={"me": "box"}))
         crowd = Crowd(box, peers)
         env = account(box) | {"SHOAL_SOULSEEK_STOPS_PER_DAY": "1000", "SHOAL_SOULSEEK_STOPS_PER_JOB": "1000"}
         left = kills

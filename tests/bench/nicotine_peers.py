@@ -22,7 +22,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,21 +54,33 @@ def peers(
     beside: Content | None = None,
 ) -> Iterator[tuple[Network, list[Nicotine]]]:
     """A box whose only uploaders are so many Nicotine+ that share this content."""
+    rates = upload_kib_s if isinstance(upload_kib_s, Sequence) else [upload_kib_s] * count
+    files = {FILE: content} if beside is None else {FILE: content, SMALL: beside}
+    with named_peers(folder, files, {f"n{number}": rate for number, rate in enumerate(rates)}) as (box, made):
+        yield box, list(made.values())
+
+
+@contextmanager
+def named_peers(
+    folder: Path,
+    files: Mapping[str, Content],
+    rates_kib_s: Mapping[str, int | None],
+    *,
+    passwords: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Network, dict[str, Nicotine]]]:
+    """A box whose only uploaders are Nicotine+ of these names and rates that share these files."""
     shared = folder / "shared"
     shared.mkdir()
-    with (shared / FILE).open("wb") as file:
-        content.write_to(file)
-    if beside is not None:
-        with (shared / SMALL).open("wb") as file:
-            beside.write_to(file)
+    for name, content in files.items():
+        with (shared / name).open("wb") as file:
+            content.write_to(file)
     with ExitStack() as stack:
-        box = stack.enter_context(network({}))
-        rates = upload_kib_s if isinstance(upload_kib_s, Sequence) else [upload_kib_s] * count
-        made = [
-            stack.enter_context(nicotine(box, f"n{number}", shared, upload_kib_s=rate, wait=False))
-            for number, rate in enumerate(rates)
-        ]
-        for peer in made:
+        box = stack.enter_context(network({}, passwords=dict(passwords or {})))
+        made = {
+            name: stack.enter_context(nicotine(box, name, shared, upload_kib_s=rate, wait=False))
+            for name, rate in rates_kib_s.items()
+        }
+        for peer in made.values():
             peer.wait_until_ready()
         yield box, made
 
