@@ -1,7 +1,8 @@
 """Private run folders for sockets, swept at the next start when their process was killed.
 
 A folder (0700) holds a lock file whose flock says that its owner, or a process forked from it, lives. Where a whole
-process group was killed at once nothing is left that could remove the folder; the next start does.
+process group was killed at once nothing is left that could remove the folder; the next start does. The lock goes last;
+a folder without one (older versions, killed while they removed it) goes when all in it are sockets that nobody serves.
 """
 
 import contextlib
@@ -10,8 +11,12 @@ import fcntl
 import multiprocessing.process
 import multiprocessing.util
 import os
+import re
 import shutil
+import socket
+import stat
 import tempfile
+import time
 from typing import Final
 
 from actors.runtime.stop_signals import stop_signals_deferred
@@ -19,7 +24,11 @@ from actors.runtime.stop_signals import stop_signals_deferred
 PREFIX: Final = "shoal-"
 SOCKET_PATH_BYTES_MAX: Final = 107
 """`sun_path` holds 108 with its closing zero."""
+UNLOCKED_S_MIN: Final = 60.0
+"""Age from which on a folder without a lock is not one that is just being made."""
 _LOCK: Final = "lock"
+_NAME: Final = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
+_SOCKET_NAME: Final = re.compile(r"[a-z0-9-]+\.sock(\.new)?|listener-\w+")
 _locks: dict[str, int] = {}
 """Descriptors of the locks of this process's folders."""
 
@@ -34,7 +43,10 @@ def make_run_folder(name_bytes_max: int, *, wanted: str | None = None) -> str:
         _sweep(base)
         while True:
             path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
-            fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue  # as below, after we were stopped here for long
             if _locked(fd) and os.path.exists(os.path.join(path, _LOCK)):
                 _locks[path] = fd
                 return path
@@ -44,7 +56,7 @@ def make_run_folder(name_bytes_max: int, *, wanted: str | None = None) -> str:
 
 def remove_run_folder(path: str) -> None:
     """Remove a folder made here. Idempotent."""
-    shutil.rmtree(path, ignore_errors=True)
+    _remove(path)
     fd = _locks.pop(path, None)
     if fd is not None:
         os.close(fd)
@@ -69,12 +81,47 @@ def _sweep(base: str) -> None:
         with contextlib.suppress(OSError):
             if os.lstat(path).st_uid != os.geteuid():
                 continue
-            fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                _sweep_unlocked(path)
+                continue
             try:
                 if _locked(fd):
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
             finally:
                 os.close(fd)
+
+
+def _sweep_unlocked(path: str) -> None:
+    """Remove an old folder without a lock that holds nothing but sockets of ours without a process. Raises OSError."""
+    status = os.lstat(path)
+    young = time.time() - status.st_mtime < UNLOCKED_S_MIN
+    if young or stat.S_IMODE(status.st_mode) != 0o700 or not _NAME.fullmatch(os.path.basename(path)):
+        return
+    found = [os.path.join(path, name) for name in os.listdir(path)]
+    if not found or not all(_is_dead_socket(each) for each in found):
+        return
+    for each in found:
+        os.unlink(each)
+    os.rmdir(path)
+
+
+def _is_dead_socket(path: str) -> bool:
+    if not _SOCKET_NAME.fullmatch(os.path.basename(path)) or not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _remove(path: str) -> None:
+    """Remove a folder, the lock last: whoever is killed while it does so leaves what the next start finds."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path):
+            if name != _LOCK:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(path, name))
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _locked(fd: int) -> bool:
