@@ -341,7 +341,10 @@ class ContentChecks:
         self.plan.settle_differences(now_s=now_s)
         for dispute in list(self.identity.disputes.values()):
             able = self.plan.may_answer(dispute.chunk) or self.plan.may_repeat(dispute.chunk)
-            resolution = self.identity.resolve(dispute, self._standpoint, may_answer=able, now_s=now_s)
+            searching = self.search.rounds > 0
+            resolution = self.identity.resolve(
+                dispute, self._standpoint, may_answer=able, now_s=now_s, searching=searching
+            )
             if resolution is not None:
                 out += self.exclusion.apply(resolution, tracker)
         return out

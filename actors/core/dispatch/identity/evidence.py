@@ -284,13 +284,20 @@ class Identity:
         self.agree(member, stored_by, chunk)
 
     def resolve(
-        self, dispute: Dispute, standpoint: Standpoint, *, may_answer: Iterable[int], now_s: float
+        self,
+        dispute: Dispute,
+        standpoint: Standpoint,
+        *,
+        may_answer: Iterable[int],
+        now_s: float,
+        searching: bool = False,
     ) -> Resolution | None:
         """The outcome, or None while a further answer may decide better.
 
         `may_answer`: contributors that could be asked for this chunk without a cost to strangers. More supporters win,
         counted with all that are tied to them, after the order's own source and what was found right by piece hashes or
-        a digest; then the user's order; then the group that would finish sooner.
+        a digest; then the user's order; then the group that would finish sooner. `searching`: who spoiled the digest of
+        the whole is looked for, so that one of those who are tied is odd elsewhere: answers count before ties.
         """
         sides = dispute.sides()
         if len(sides) < 2:
@@ -298,7 +305,13 @@ class Identity:
         stored = next(iter(dispute.answers.values()))
         if dispute.chunk in self.proven_chunks and stored in sides:
             return self._decided(dispute, sides, stored)
-        weights = {digest: self._side_weight(digest, sides, standpoint) for digest in sides}
+        weights: dict[bytes, tuple[float, ...]] = {
+            digest: self._side_weight(digest, sides, standpoint) for digest in sides
+        }
+        if searching:
+            weights = {
+                digest: (*self._weight(set(sides[digest]), standpoint)[:3], *weights[digest]) for digest in sides
+            }
         best = max(weights, key=lambda digest: weights[digest])
         second = max((weights[digest] for digest in weights if digest != best), default=weights[best])
         clear = weights[best][:3] > second[:3]

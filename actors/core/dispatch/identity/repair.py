@@ -4,9 +4,10 @@ The search decides which stored chunks of a complete file are read again, and by
 
 The first chunk and the last, where tags live, then sampling without replacement: each contributor in turn has the
 middle of its longest range that was not read again read by another source, so that a difference anywhere in a
-contributor's share is met soon and the share of the file that is read stays small. A source whose aborts are counted by
-strangers reads a stretch instead of single chunks, each further one of a contributor's twice as long, and only where no
-other source can; it ends where a difference is found. Pure; owned by `ContentChecks`.
+contributor's share is met soon and the share of the file that is read stays small. Sources whose aborts are counted by
+strangers read only where no other source can: both sides of each place where two contributors meet first, since what
+differs from there on may be a single chunk of a long range, then stretches instead of single chunks, each further one
+of a contributor's twice as long; it ends where a difference is found. Pure; owned by `ContentChecks`.
 """
 
 from bisect import bisect_left, insort
@@ -71,7 +72,10 @@ class Repair(Struct):
         for chunk, owner in ((self.total - 1, owned[-1][2]), (0, owned[0][2])) if owned else ():
             if chunk in self.unread and owner != source.id and not source.traits.abort_is_costly:
                 return Check(source.id, chunk)
-        best = next((each for each in self._ranked(owned).order if each[-1] != source.id), None)
+        ranks = self._ranked(owned)
+        if source.traits.abort_is_costly and (edge := ranks.edge(source.id)) is not None:
+            return edge
+        best = next((each for each in ranks.order if each[-1] != source.id), None)
         if best is None:
             return None
         reads, length, begin, owner = best
@@ -99,9 +103,10 @@ class Repair(Struct):
         self.asked[lease] = chunks
         self.spent += check.count
         self._reads[owner] = self._reads.get(owner, 0) + check.count
+        edge = self._ranks is not None and check.chunk in self._ranks.edges
         if self._ranks is not None:
             self._ranks.rank(owner)
-        if costly:
+        if costly and not edge:
             self._looks[owner] = min(self._looks.get(owner, 0) + 1, LOOKS_MAX)
 
     def answered(self, lease: int, first: int, stop: int) -> None:
@@ -127,7 +132,8 @@ class Repair(Struct):
 class _Ranks:
     """Order in which contributors are read: `order` is of their longest unread ranges, those read least first.
 
-    Each is ``(reads, -length, first, contributor)``. Derived once for each state of the file, then one by one.
+    Each is ``(reads, -length, first, contributor)``. `edges`: first and last chunk of each contributor's ranges, with
+    the contributor. Derived once for each state of the file, then one by one.
     """
 
     def __init__(self, owned: Sequence[Owned], unread: RangeSet, reads: Mapping[int, int]) -> None:
@@ -137,10 +143,20 @@ class _Ranks:
         self._reads = reads
         self._rows: dict[int, list[Owned]] = {}
         self._key: dict[int, tuple[int, int, int, int]] = {}
+        self.edges: dict[int, int] = {}
         for row in owned:
             self._rows.setdefault(row[2], []).append(row)
+            self.edges |= {row[0]: row[2], row[1] - 1: row[2]}
         for owner in self._rows:
             self.rank(owner)
+
+    def edge(self, source: int) -> Check | None:
+        """Return an unread edge that this source did not send, with the one behind it where two ranges meet there."""
+        for chunk, owner in self.edges.items():
+            if owner != source and chunk in self._unread:
+                meets = chunk + 1 in self._unread and self.edges.get(chunk + 1, owner) not in (owner, source)
+                return Check(source, chunk, 2 if meets else 1)
+        return None
 
     def rank(self, owner: int) -> None:
         """Rank this contributor again: less of its chunks is unread."""

@@ -68,6 +68,22 @@ def test_a_source_counts_with_all_that_are_tied_to_it() -> None:
     assert outcome.losers == {A}
 
 
+@pytest.mark.parametrize(("searching", "decided"), [(False, True), (True, False)])
+def test_while_a_spoiled_digest_is_looked_into_ties_elsewhere_decide_nothing(searching: bool, decided: bool) -> None:
+    """One of those that are tied sent what spoiled it: a third answer is asked for, and outweighs them."""
+    identity = Identity()
+    identity.agree(A, C, 1)
+    disputed(identity, A, B)
+    dispute = identity.disputes[5]
+    outcome = identity.resolve(dispute, NAMED, may_answer=(D,), now_s=0.1, searching=searching)
+    assert (outcome is not None) is decided
+    if searching:
+        identity.dispute(A, ONE, D, OTHER, 5, now_s=0.2)
+        outcome = identity.resolve(dispute, NAMED, may_answer=(), now_s=0.2, searching=True)
+        assert outcome is not None
+        assert A in outcome.losers
+
+
 def test_the_whole_group_of_the_loser_is_out() -> None:
     identity = Identity()
     identity.agree(A, B, 1)

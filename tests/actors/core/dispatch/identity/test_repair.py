@@ -8,6 +8,7 @@ from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 CHUNK = 1 << 20
 OWNED = ((0, 60, 0), (60, 100, 1))
 """Sources 0 and 1 sent a file of 100 chunks."""
+TWO_HALVES = ((0, 256, 0), (256, 512, 1))
 
 
 def source(number: int, **traits: bool) -> Source:
@@ -70,9 +71,31 @@ def test_a_large_file_is_read_again_by_a_quarter_and_a_small_one_whole(chunks: i
     assert repair.spent == budget
 
 
+@pytest.mark.parametrize(
+    ("reader", "edges"), [(2, [(0, 1), (255, 2), (511, 1)]), (0, [(256, 1), (511, 1)]), (1, [(0, 1), (255, 1)])]
+)
+def test_a_user_reads_what_others_sent_where_ranges_meet_and_end_before_anything_else(
+    reader: int, edges: list[tuple[int, int]]
+) -> None:
+    """A single odd chunk at the edge of a long range was found by chance only: up to .64 of a file was read again."""
+    repair, user = begun(512), source(reader, abort_is_costly=True)
+    for lease, edge in enumerate(edges):
+        check = repair.check(user, TWO_HALVES)
+        assert check is not None
+        assert (check.chunk, check.count) == edge
+        repair.granted(check, lease, check.chunk // 256, costly=True)
+    check = repair.check(user, TWO_HALVES)
+    assert check is not None
+    assert check.count == 4, "a stretch of the middle of a share"
+
+
 def test_a_user_reads_a_short_stretch_of_a_contributor_and_twice_as_much_each_further_time() -> None:
     repair = begun(512)
-    user, owned = source(2, abort_is_costly=True), ((0, 256, 0), (256, 512, 1))
+    user, owned = source(2, abort_is_costly=True), TWO_HALVES
+    for lease in range(3):
+        check = repair.check(user, owned)
+        assert check is not None
+        repair.granted(check, lease, check.chunk // 256, costly=True)
     counts: dict[int, list[int]] = {0: [], 1: []}
     for lease in range(6):
         check = repair.check(user, owned)
