@@ -104,6 +104,8 @@ class Negotiations:
         self._early: dict[tuple[str, str], tuple[int, int, Connection]] = {}
         self._met: set[str] = set()  # peers that were asked for something in the first `EARLY_S`
         self._declining: set[asyncio.Task[None]] = set()
+        self._unsized: dict[tuple[str, str], tuple[int, Connection]] = {}  # offers of 0 bytes, the latest of each file
+        self._listing: set[asyncio.Task[None]] = set()
 
     def handle(self, command: Command) -> None:
         now_s = time.monotonic()
@@ -153,7 +155,7 @@ class Negotiations:
         peer.negotiation.enqueue(*key, command.path, command.worker, now_s=now_s)
         early = self._early.pop((command.peer, command.path), None)
         if early is not None:
-            peer.negotiation.offered(command.path, *early, now_s=now_s)
+            self.offered(command.peer, command.path, *early)
         self._step(peer)
 
     def logged_in(self) -> None:
@@ -162,7 +164,7 @@ class Negotiations:
             self._step(peer)
 
     def close(self) -> None:
-        for task in self._declining:
+        for task in self._declining | self._listing:
             task.cancel()
         for peer in self._peers.values():
             peer.close()
@@ -174,6 +176,27 @@ class Negotiations:
         return peer in self._peers
 
     def offered(self, peer: str, path: str, ticket: int, size_bytes: int, connection: Connection) -> None:
+        known = self._peers.get(peer)
+        if size_bytes == 0 and known is not None and known.negotiation.asks_for(path):
+            self._offered_empty(peer, path, ticket, connection)
+        else:
+            self._take_offer(peer, path, ticket, size_bytes, connection)
+
+    def _offered_empty(self, peer: str, path: str, ticket: int, connection: Connection) -> None:
+        """Some clients offer 0 bytes of files that are not empty: the user's list of the folder says what is true."""
+        asked = (peer, path) in self._unsized
+        self._unsized[peer, path] = ticket, connection
+        if not asked:
+            task = asyncio.create_task(self._offered_as_listed(peer, path))
+            self._listing.add(task)
+            task.add_done_callback(self._listing.discard)
+
+    async def _offered_as_listed(self, peer: str, path: str) -> None:
+        size_bytes = await self._messages.listed_size(peer, path)
+        ticket, connection = self._unsized.pop((peer, path))
+        self._take_offer(peer, path, ticket, size_bytes, connection)
+
+    def _take_offer(self, peer: str, path: str, ticket: int, size_bytes: int, connection: Connection) -> None:
         now_s = time.monotonic()
         known = self._peers.get(peer)
         if known is not None and known.negotiation.offered(path, ticket, size_bytes, connection, now_s=now_s):

@@ -49,6 +49,7 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
     UsersSettings,
 )
 
+from actors.core.peers.input_checks import true_size
 from actors.core.peers.refusals import encoded
 from actors.runtime.network_interface import CHECK_S, NOWHERE, InterfaceGone, check_interface_there, interface_state
 from actors.soulseek import finished_shares, login_watch
@@ -75,6 +76,8 @@ UNWATCHED_S: Final = 120.0
 """Pause after another login of our name where it is not watched; it doubles, as each return ends the other login."""
 UNWATCHED_S_MAX: Final = 3600.0
 DESCRIPTION_CHARS_MAX: Final = 10_000
+LISTED_S_MAX: Final = 5.0
+"""An offer waits no longer for what its user's list says; uploaders wait at least 20 s for an answer."""
 
 
 class SoulseekNetwork:
@@ -349,6 +352,16 @@ class SoulseekNetwork:
         request = PeerDirectoryContentsRequest.Request(ticket, folder)
         answer = await self._ask_peer(request, PeerDirectoryContentsReply.Request, peer, {"ticket": ticket})
         return _folders(answer.directories)
+
+    async def listed_size(self, peer: str, path: str) -> int:
+        folder, _, name = path.rpartition("\\")
+        try:
+            async with asyncio.timeout(LISTED_S_MAX):
+                listed = await self.folder(peer, folder)
+        except (PeerAway, TimeoutError, OSError):
+            return -1
+        sizes = (true_size(size) for each in listed if each.path == folder for file, size in each.files if file == name)
+        return next(sizes, -1)
 
     async def everything(self, peer: str) -> Iterator[Folder]:
         answer = await self._ask_peer(PeerSharesRequest.Request(), PeerSharesReply.Request, peer, {})

@@ -73,5 +73,8 @@ class PeerMessages(Protocol):
     async def request_place(self, connection: Connection, path: str, encoding: str) -> None:
         """PlaceInQueueRequest."""
 
+    async def listed_size(self, peer: str, path: str) -> int:
+        """Size of the file in the peer's list of its folder; -1: it does not say. Never a `PeerAway`."""
+
     async def answer_offer(self, connection: Connection, ticket: int, *, allowed: bool) -> None:
         """TransferResponse; not allowed: ``Cancelled``."""

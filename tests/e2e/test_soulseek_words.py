@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -32,6 +33,24 @@ def account(box: Network, state: str, **changed: str) -> dict[str, str]:
 
 def rows_of(event: Event) -> dict[str, Event]:
     return {row["peer"] or "mirror": row for row in event["sources"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "character", "path"),
+    [
+        (CONTENT, Character(hostile="sizes"), "@@evil\\music\\size 0.flac"),
+        (Content(0), Character(), ""),
+    ],
+    ids=["not empty", "empty"],
+)
+def test_an_offer_of_no_bytes_is_an_empty_file_only_where_its_user_lists_it_so(
+    shoal: Shoal, state: str, content: Content, character: Character, path: str
+) -> None:
+    with network({"ann": character}, content) as box:
+        url = f"slsk://ann/{quote(path, safe='')}" if path else box.url("ann")
+        done = shoal.get(url, "-o", "file.flac", **account(box, state))
+    assert (done.code, done.ended["size"]) == (0, content.size), done
+    assert content.matches(shoal.folder / "file.flac")
 
 
 @pytest.mark.long

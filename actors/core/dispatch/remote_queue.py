@@ -100,7 +100,8 @@ class RemoteQueue:
     def offered(self, message: UploadOffered, *, size_bytes: int, now_s: float) -> Source | None:
         """Take an offered upload. None: it was not requested, or is not the file; then it is declined.
 
-        `size_bytes`: of the job's file, -1 while unknown. Some clients offer 0 bytes of files that are not empty.
+        `size_bytes`: of the job's file, -1 while unknown. Some clients offer 0 bytes of files that are not empty: such
+        an offer comes as one of -1 where the user's list of the folder does not say more.
         """
         source = self._sources.get(message.source)
         if source is None or not source.enqueued or source.busy is not None:
@@ -117,6 +118,11 @@ class RemoteQueue:
             self.decline(source, now_s)
             detail = f"size differs: offers {message.size_bytes} bytes, the file has {known}"
             self._failures.ban(source, FaultKind.SIZE_DIFFERS, detail)
+            return None
+        if known < 0 and not_said:
+            self.decline(source, now_s)
+            detail = "offers the file as empty, and does not list how large it is"
+            self._failures.record_failure(source, FaultKind.BAD_ANSWER, detail, now_s=now_s)
             return None
         source.size_bytes, source.probed = known if not_said else message.size_bytes, True
         if window is not None:

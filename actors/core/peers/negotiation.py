@@ -12,7 +12,7 @@ lose a request that comes in between. An UploadFailed that comes later still bel
 from collections.abc import Iterator
 from typing import Any, Final
 
-from actors.core.peers.input_checks import SIZE_BYTES_MAX, printable
+from actors.core.peers.input_checks import SIZE_BYTES_MAX, printable, true_size
 from actors.core.peers.negotiation_parts import (
     Action,
     Entry,
@@ -82,6 +82,10 @@ class PeerNegotiation:
     def wants(self, path: str) -> bool:
         """Whether a request about this path that has not left yet is still to be sent."""
         return any(entry.path == path and entry.state is EntryState.REQUESTED for entry in self._entries.values())
+
+    def asks_for(self, path: str) -> bool:
+        """Whether an offer of this path is of a file that is wanted."""
+        return self._entry_of(path) is not None
 
     # From our side.
 
@@ -212,6 +216,8 @@ class PeerNegotiation:
         entry = self._entry_of(path)
         if entry is None:
             return False
+        if size_bytes > SIZE_BYTES_MAX:
+            size_bytes = true_size(size_bytes)
         if size_bytes > SIZE_BYTES_MAX:
             self._actions.append(SendAnswer(ticket, connection, False))
             self._refuse(entry, FaultKind.BAD_ANSWER, f"offers {size_bytes} bytes")

@@ -22,6 +22,7 @@ from protocol.messages import (
     SourceProgressed,
     Ticked,
     UploadFailed,
+    UploadOffered,
 )
 from protocol.messages.addresses import PEER_HISTORY, SESSION
 from protocol.model.faults import FaultKind
@@ -98,6 +99,17 @@ def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
     assert state.sources[1].state is SourceState.BANNED
     assert "size differs" in state.sources[1].reason
     assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
+
+
+def test_a_file_of_which_nobody_says_the_size_is_not_taken_for_an_empty_one() -> None:
+    state = user("........")
+    deliver(state, Ticked())
+    source = state.sources[1]
+    source.size_bytes = -1
+    offer = UploadOffered(job=1, source=1, ticket=7, size_bytes=-1)
+    assert state.remote_queue.offered(offer, size_bytes=-1, now_s=NOW_S) is None
+    assert "does not list how large" in source.reason
+    assert source.usable, "others may tell the size"
 
 
 def test_of_a_window_the_user_offers_the_whole_file() -> None:

@@ -102,6 +102,12 @@ def test_files_of_one_peer_are_asked_for_together_up_to_a_limit(talk: Talk) -> N
     assert [action.path for action in talk.of(SendRequest)] == [f"m\\{FILES_QUEUED_MAX}"]
 
 
+def test_a_size_of_2_to_4_gib_that_is_offered_sign_extended_is_read_as_it_was_meant(talk: Talk) -> None:
+    talk.enqueue(1)
+    assert talk.offer(1, 7, size=(1 << 64) - (1 << 30))
+    assert [post.size_bytes for post in talk.posts(UploadOffered)] == [3 << 30]
+
+
 def answers(talk: Talk) -> list[tuple[int, bool]]:
     return [(action.ticket, action.allowed) for action in talk.of(SendAnswer)]
 
