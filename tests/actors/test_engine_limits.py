@@ -1,6 +1,10 @@
-"""Limits on real processes: shares of a total, changed while jobs run. Bounds are loose: machines are busy."""
+"""Limits on real processes: shares of a total, changed while jobs run.
 
-from collections.abc import Iterator
+A busy machine sends less than a limit allows and reports in bursts, so no single second is judged: each claim must come
+to hold, and none of them holds where the message before it was not heard.
+"""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from tests.http_mirrors.box import Box, Character, Content, mirrors
 pytestmark = pytest.mark.long
 
 MB = 1_000_000
+WINDOW_S, WINDOWS_MAX = 2.0, 25
 
 
 @pytest.fixture
@@ -27,42 +32,39 @@ def box() -> Iterator[Box]:
         yield box
 
 
-def gained(engine: Engine, seconds: float, *jobs: int) -> list[float]:
-    """Bytes a second that each job stored over the next so many seconds."""
-    before = [engine.stored(job) for job in jobs]
-    engine.listen(seconds)
-    return [(engine.stored(job) - start) / seconds for job, start in zip(jobs, before, strict=True)]
+def until_rates(engine: Engine, jobs: tuple[int, ...], hold: Callable[..., bool]) -> None:
+    """Wait for a window in which the jobs store at rates (bytes a second) of which this holds."""
+    seen: list[list[float]] = []
+    while len(seen) < WINDOWS_MAX:
+        before = [engine.stored(job) for job in jobs]
+        engine.listen(WINDOW_S)
+        seen.append([(engine.stored(job) - start) / WINDOW_S for job, start in zip(jobs, before, strict=True)])
+        if hold(*seen[-1]):
+            return
+    raise AssertionError(f"in no window; rates {seen}")
 
 
-def test_two_jobs_share_a_total_and_hear_of_another_one_at_once(engine: Engine, box: Box) -> None:
-    engine.tell_watchdog(LimitTotal(limit_bytes_s=2 * MB))
+def test_two_jobs_share_a_total_and_hear_of_another_one(engine: Engine, box: Box) -> None:
+    engine.tell_watchdog(LimitTotal(limit_bytes_s=MB))
     engine.begin(1, box.urls[:1])
     engine.begin(2, box.urls[1:])
-    engine.until_stored(1, MB // 4)
-    engine.until_stored(2, MB // 4)
-    one, two = gained(engine, 2.0, 1, 2)
-    assert 1.2 * MB < one + two < 2.6 * MB
-    assert 0.5 < one / two < 2.0, "equal shares, though one of them has three sources"
-    engine.tell_watchdog(LimitTotal(limit_bytes_s=8 * MB))
-    engine.listen(1.0)
-    more = sum(gained(engine, 1.5, 1, 2))
-    assert more > 4 * MB, "it holds within a second"
-    engine.tell(POOL, LimitJob(job=2, limit_bytes_s=MB))
-    engine.listen(1.0)
-    one, two = gained(engine, 1.5, 1, 2)
-    assert two < 1.8 * MB
-    assert one > 3 * MB, "what the limited one may not use goes to the other"
+    engine.until_stored(1, MB // 8)
+    engine.until_stored(2, MB // 8)
+    # equal shares, though one of them has three sources
+    until_rates(engine, (1, 2), lambda one, two: one + two < 1.3 * MB and 0 < one < 2 * two < 4 * one)
+    engine.tell_watchdog(LimitTotal(limit_bytes_s=4 * MB))
+    until_rates(engine, (1, 2), lambda one, two: 2 * MB < one + two < 5 * MB)
+    engine.tell(POOL, LimitJob(job=2, limit_bytes_s=MB // 4))
+    # what the limited one may not use goes to the other, more than its half of the total
+    until_rates(engine, (1, 2), lambda one, two: two < MB / 2 and one > 2.4 * MB)
     for job in (1, 2):
         engine.tell(POOL, StopJob(job=job))
         assert engine.ended(job).state == "interrupted"
 
 
-def test_a_limit_that_is_lifted_is_gone_within_a_second(engine: Engine, box: Box) -> None:
+def test_a_limit_that_is_lifted_is_gone(engine: Engine, box: Box) -> None:
     engine.begin(1, box.urls[:2], limit_bytes_s=MB // 2)
     engine.until_stored(1, MB // 8)
-    (slow,) = gained(engine, 1.5, 1)
-    assert slow < MB
+    until_rates(engine, (1,), lambda slow: 0 < slow < 0.7 * MB)
     engine.tell(POOL, LimitJob(job=1, limit_bytes_s=0))
-    engine.listen(1.0)
-    (fast,) = gained(engine, 1.0, 1)
-    assert fast > 5 * MB
+    until_rates(engine, (1,), lambda fast: fast > 1.5 * MB)
