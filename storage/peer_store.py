@@ -74,7 +74,7 @@ class PeerPrior(Struct, frozen=True, kw_only=True):
     offset_ok: bool = True
     last_fault: int = 0  # 0 while `failures` is
     seen_s: float = 0.0
-    stops_today: int = 0  # of all jobs this day
+    stops_today: int  # of all jobs this day
 
 
 class PeerStore:

@@ -4,7 +4,8 @@
 which none is stored yet, at one chunk a second. Rates are chunks a second throughout, the clock stands at `NOW_S`.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
@@ -20,6 +21,7 @@ from tests.specs import start_job
 CHUNK: Final = 100_000
 NOW_S: Final = 30.0
 SETUP_S: Final = 0.05
+M = TypeVar("M")
 
 TIED_CHUNK = 1 << 30
 """A chunk that no board has: where the sources of a board were compared."""
@@ -153,8 +155,8 @@ def probed(number: int, size_bytes: int, **changes: Any) -> SourceProbed:
     return SourceProbed(**{**fields, **changes})
 
 
-def said(posts: list[Post], kind: type) -> list[Any]:
-    """The messages of one kind among posts; of the last words, which the pool hears too, those to the watcher."""
+def said(posts: Iterable[Post], kind: type[M]) -> list[M]:
+    """The messages of one kind, in order. Of the last words the pool keeps a copy, which is not counted."""
     copies = (JobEnded, ContributorsListed)
     heard = [post.message for post in posts if not (post.to == POOL and isinstance(post.message, copies))]
     return [message for message in heard if isinstance(message, kind)]

@@ -7,7 +7,7 @@ test's arithmetic can be done in the head. Time is the caller's; a board is made
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from actors.core.dispatch import placement
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease, recorded
@@ -18,8 +18,6 @@ from actors.core.dispatch.sources import Source
 from protocol.messages import (
     ChunksStored,
     ChunksVerified,
-    ContributorsListed,
-    JobEnded,
     LeaseFinished,
     LeaseReleased,
     Message,
@@ -34,8 +32,9 @@ from protocol.messages import (
     StartJob,
     Ticked,
 )
-from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, Post, dispatcher_address
+from protocol.messages.addresses import ASSEMBLER, FRONT, Post, dispatcher_address
 from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch.boards import TIED_CHUNK, said
 from tests.specs import start_job
 
 JOB: Final = 1
@@ -44,10 +43,6 @@ NOW_S: Final = 100.0
 SETUP_S: Final = 0.001
 CRAWL: Final = 0.1
 """Chunks a second of a source drawn as slow."""
-M = TypeVar("M")
-
-TIED_CHUNK = 1 << 30
-"""A chunk that no board has: where the sources of a board were compared."""
 
 
 def number(letter: str) -> int:
@@ -86,16 +81,6 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
             posts = state.handle(Ticked(), now_s=at_s)
         out += posts
     return out
-
-
-def said(posts: Iterable[Post], kind: type[M]) -> list[M]:
-    """The messages of one kind, in order. Of the last words the pool keeps a copy, which is not counted."""
-    heard = (
-        post.message
-        for post in posts
-        if not (post.to == POOL and isinstance(post.message, JobEnded | ContributorsListed))
-    )
-    return [message for message in heard if isinstance(message, kind)]
 
 
 def said_to(posts: Iterable[Post], source: str) -> list[Message]:

@@ -23,6 +23,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.model.faults import FaultKind, PartFileFaultKind
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -34,7 +35,6 @@ from tests.actors.core.dispatch.drawing import (
     finished,
     ready,
     released,
-    said,
     said_to,
     stored,
     target_of,

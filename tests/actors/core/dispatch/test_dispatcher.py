@@ -29,6 +29,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, WATCHDOG, Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -43,7 +44,6 @@ from tests.actors.core.dispatch.drawing import (
     ready,
     refused,
     released,
-    said,
     said_to,
     stalled,
     stored,

@@ -5,6 +5,7 @@ import pytest
 
 from protocol.messages import ChunksRepeated, LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed
 from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -18,7 +19,6 @@ from tests.actors.core.dispatch.drawing import (
     picture_of,
     ready,
     released,
-    said,
     said_to,
     stored,
     stretches,

@@ -21,6 +21,7 @@ from protocol.messages import (
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
 from protocol.model.job_spec import FAILURES_MAX
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -37,7 +38,6 @@ from tests.actors.core.dispatch.drawing import (
     ready,
     refused,
     released,
-    said,
     said_to,
     slowed,
     stalled,

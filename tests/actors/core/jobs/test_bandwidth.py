@@ -159,3 +159,12 @@ def test_settings_that_were_read_again_hold_from_then_on() -> None:
     assert rig.started() == [2]
     rig.hear(ConfigureJobManager(settings=b"{}nonsense"))
     assert rig.manager.policy.jobs_active_max == 2
+
+
+def test_of_the_jobs_that_start_together_as_many_search_as_may() -> None:
+    rig = Rig(jobs_active_max=1)
+    rig.order(name="1")
+    for name in "234":
+        rig.order(name=name, urls=(), term=f"words {name}")
+    rig.hear(ConfigureJobManager(settings=settings_json(JobPolicy(jobs_active_max=4, searching_max=2))))
+    assert rig.started() == [2, 3]

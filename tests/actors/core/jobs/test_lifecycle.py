@@ -513,7 +513,7 @@ def test_a_source_that_there_was_no_room_for_changes_no_other() -> None:
     rig = Rig(sources_max=1)
     id = rig.order().id
     rig.hear(SourceFound(job=1, source=1, url=OTHER, size_bytes=-1))
-    assert [each.source for each in rig.all_heard(SourceDisabled)] == [1]
+    assert [(each.source, each.banned) for each in rig.all_heard(SourceDisabled)] == [(1, False)]
     rig.hear(row(1, 1, chunks=7, standing="banned"))
     assert [(each.chunks, each.standing) for each in rig.manager.jobs.living[id].sources] == [(0, "candidate")]
 

@@ -326,6 +326,12 @@ def test_queued_is_no_refusal(talk: Talk) -> None:
     assert not talk.posts(EnqueueRefused)
 
 
+def test_a_worker_that_asks_again_hears_its_place_as_far_as_it_is_known(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.enqueue(1)
+    assert [report.place for report in talk.posts(QueuePlaceChanged)] == [0], "unknown"
+
+
 def test_a_request_that_meets_silence_is_repeated_until_past_the_peers_own_offer_time_out(talk: Talk) -> None:
     talk.enqueue(1)
     talk.wait(70.0)

@@ -25,7 +25,8 @@ from protocol.messages import (
     SealRefused,
     Ticked,
 )
-from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, finished, said, stored, tell
+from tests.actors.core.dispatch.boards import said
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, finished, stored, tell
 from tests.actors.core.dispatch.identity.test_content import untied
 
 

@@ -34,6 +34,7 @@ from protocol.messages.addresses import Post
 from protocol.messages.base import Message
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.job_spec import PieceHashes
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -45,7 +46,6 @@ from tests.actors.core.dispatch.drawing import (
     finished,
     lease_of,
     picture_of,
-    said,
     stored,
     tell,
 )

@@ -8,6 +8,7 @@ from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.seal_gate import LAST_ROUNDS, LastChecks
 from protocol.messages import ChunkDisputed, ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -16,7 +17,6 @@ from tests.actors.core.dispatch.drawing import (
     board_of,
     finished,
     lease_of,
-    said,
     stored,
     tell,
 )

@@ -22,6 +22,7 @@ from protocol.messages import (
     ValidatorSeen,
 )
 from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -31,7 +32,6 @@ from tests.actors.core.dispatch.drawing import (
     finished,
     lease_of,
     released,
-    said,
     stored,
     tell,
 )
