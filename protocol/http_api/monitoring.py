@@ -90,6 +90,7 @@ class Status(ResponseModel):
     disk_bytes: Count = Field(description="Size of that file system.")
     stops_per_day: Count = Field(description="How often one user may be stopped in a day.")
     processes: Annotated[list[ProcessStatus], Field(max_length=100)] = Field(description="Processes of the daemon.")
+    last_event: Count = Field(description="Id of the latest event: a stream of events may begin behind it.")
 
 
 class Readiness(BaseModel):
@@ -193,6 +194,7 @@ def _status(gateway: Gateway, counts: Counts, who: Caller) -> Status:
             ),
             *(ProcessStatus(name=name, up=False, detail=why, **_figures(None)) for name, why in gateway.away.items()),
         ],
+        last_event=counts.last_serial,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ ARGUMENTS = (
 CONTENT = Content(24 << 20, seed=77)
 FILE = "01 - Tide.flac"
 MEGABYTE = 1_000_000
+WAIT_MS = 60_000
+"""Patience with a busy machine: how long is waited for what must come."""
 USERS = {
     "ann": Behavior(rate_bytes_s=1.2 * MEGABYTE, set_up_s=0.1),
     "ben": Behavior(rate_bytes_s=0.8 * MEGABYTE, set_up_s=0.1),
@@ -44,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.long)
-            item.add_marker(pytest.mark.timeout(180))
+            item.add_marker(pytest.mark.timeout(300))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
@@ -57,6 +59,7 @@ class World:
             self._port = free.getsockname()[1]
         self.folder = folder
         self.network = network
+        self.runs = False
         self.start()
 
     def start(self) -> None:
@@ -68,9 +71,11 @@ class World:
         except BaseException:
             self.daemon.close()  # no test has it yet, so no fixture would
             raise
+        self.runs = True
 
     def stop(self) -> None:
         self.daemon.close()
+        self.runs = False
 
     @property
     def url(self) -> str:
@@ -104,10 +109,21 @@ def network() -> Iterator[DemoNetwork]:
 
 
 @pytest.fixture(scope="module")
-def world(network: DemoNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def daemon(network: DemoNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("world"), network)
     yield world
     world.stop()
+
+
+@pytest.fixture
+def world(daemon: World) -> Iterator[World]:
+    """The module's world. No test leaves a job or a file to the next one, however it ends."""
+    yield daemon
+    if not daemon.runs:
+        daemon.start()
+    daemon.forget()
+    for file in (daemon.folder / "downloads").glob("01*"):
+        file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -121,23 +137,42 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def context(chromium: Any) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
-    yield context
-    context.close()
+def blank_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Makes empty pages, each in a context of its own. All are closed, and a fault in one fails the test."""
+    contexts: list[Any] = []
+    faults: list[list[str]] = []
+
+    def make(**options: Any) -> Any:
+        context = chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        faults.append(watched(page))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not any(faults), faults
 
 
 @pytest.fixture
-def page(context: Any, world: World) -> Iterator[Any]:
-    """A page that is logged in. What goes wrong in it fails the test."""
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    faults = watched(page)
-    page.goto(world.link())
-    page.get_by_role("navigation").wait_for()
-    yield page
-    world.forget()
-    assert not faults, faults
+def new_page(blank_page: Callable[..., Any], world: World) -> Callable[..., Any]:
+    """Makes pages that are logged in."""
+
+    def make(**options: Any) -> Any:
+        page = blank_page(**options)
+        page.goto(world.link())
+        page.locator(".frame nav").wait_for()
+        return page
+
+    return make
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Any]) -> Any:
+    """A page in English that is logged in."""
+    return new_page(locale="en-GB", viewport={"width": 1280, "height": 800})
 
 
 def watched(page: Any) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from actors.demo.page import API
-from tests.page.conftest import World, watched
+from tests.page.conftest import World
 from tests.page.test_page import SLOW, expect, expect_state
 from tests.protocol.http_api.test_page_sentences import HOLE, TABLE
 
@@ -20,19 +21,11 @@ GONE = {"filename": "gone.bin", "fileSize": None, "sources": [{"url": "http://12
 
 
 @pytest.fixture
-def german(chromium: Any, world: World) -> Any:
-    """A page in German that is logged in. What goes wrong in it fails the test."""
-    context = chromium.new_context(locale="de-DE", viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    faults = watched(page)
-    page.goto(world.link())
-    page.get_by_role("link", name="Aufträge").wait_for()
+def german(new_page: Any) -> Iterator[Any]:
+    """A page in German that is logged in. A message that has no German fails the test."""
+    page = new_page(locale="de-DE")
     yield page
     assert page.evaluate("import('/page/lib.js').then((lib) => [...lib.missing])") == []
-    context.close()
-    world.forget()
-    assert not faults, faults
 
 
 def filled(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from actors.demo.page import API
-from tests.page.conftest import CONTENT, World, watched
+from tests.page.conftest import CONTENT, WAIT_MS, World
 
 PICTURES = bool(os.environ.get("SHOAL_PICTURES"))
 """Whether the README's picture is made again, ``tests/page/job.png``."""
@@ -26,7 +26,7 @@ SLOW = {"limit": 400_000}
 def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=WAIT_MS)
     return expect(locator)
 
 
@@ -72,8 +72,8 @@ def senders(page: Any) -> set[str]:
     return {row.split("\t")[3] for row in rows if row.split("\t")[2] == "stored"}
 
 
-def test_a_key_opens_the_page_and_a_wrong_one_does_not(context: Any, world: World) -> None:
-    page = context.new_page()
+def test_a_key_opens_the_page_and_a_wrong_one_does_not(blank_page: Any, world: World) -> None:
+    page = blank_page(locale="en-GB")
     page.goto(world.url)
     page.get_by_label("API key").fill("not the key that opens it")
     page.get_by_role("button", name="Log in", exact=True).click()
@@ -81,7 +81,7 @@ def test_a_key_opens_the_page_and_a_wrong_one_does_not(context: Any, world: Worl
     page.get_by_label("API key").fill((world.folder / "state" / "api-key").read_text().strip())
     page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("navigation", name="Views").wait_for()
-    (cookie,) = context.cookies()
+    (cookie,) = page.context.cookies()
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Strict"
     assert page.evaluate("document.cookie") == ""
@@ -92,16 +92,14 @@ def test_a_key_opens_the_page_and_a_wrong_one_does_not(context: Any, world: Worl
     page.get_by_label("API key").wait_for()
 
 
-def test_a_link_logs_in_once(chromium: Any, world: World) -> None:
+def test_a_link_logs_in_once(blank_page: Any, world: World) -> None:
     link = world.link()
     for name in ("Jobs", "API key"):
-        context = chromium.new_context()
-        page = context.new_page()
+        page = blank_page()
         page.goto(link)
         page.get_by_role("link", name="Jobs").or_(page.get_by_label("API key")).first.wait_for()
         assert page.get_by_text(name, exact=True).first.is_visible()
         assert "login" not in page.url
-        context.close()
 
 
 def test_search_start_and_watch_the_map_fill_from_more_than_one_user(page: Any, world: World) -> None:
@@ -133,7 +131,6 @@ def test_search_start_and_watch_the_map_fill_from_more_than_one_user(page: Any, 
     expect(page.locator(".reading")).to_contain_text(re.compile("checks? agree"))
     (file,) = (world.folder / "downloads").glob("01 - Tide*.flac")
     assert CONTENT.matches(file)
-    file.unlink()
 
 
 def test_a_job_is_paused_goes_on_and_undo_takes_it_back(page: Any, world: World) -> None:
@@ -292,8 +289,6 @@ def test_a_wish_is_searched_for_and_becomes_a_job(page: Any, world: World) -> No
     page.get_by_role("link", name="Wishlist").click()
     page.get_by_role("button", name=f"Remove {world.network.term}").click()
     page.get_by_text("Nothing is wished for.").wait_for()
-    for file in (world.folder / "downloads").glob("01*"):
-        file.unlink(missing_ok=True)
 
 
 HOSTILE = (
@@ -322,11 +317,10 @@ def test_hostile_names_are_only_text(page: Any, world: World) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
+def test_axe_finds_nothing(blank_page: Any, world: World, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    page = context.new_page()
+    page = blank_page(color_scheme=scheme, bypass_csp=True)
     page.goto(world.url)
     page.get_by_label("API key").wait_for()
     found = {"login": Axe().run(page).response["violations"]}
@@ -362,8 +356,6 @@ def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
         for view, violations in found.items()
         if violations
     }
-    context.close()
-    world.forget()
     assert not told, told
 
 
@@ -381,22 +373,16 @@ def test_a_line_of_the_api_document_orders_a_job(page: Any, world: World) -> Non
     assert json.loads(done.stdout)["id"] in {job["id"] for job in world.daemon.ask("GET", f"{API}/jobs")}, done.stdout
 
 
-def test_in_german_no_text_is_left_in_english(chromium: Any, world: World) -> None:
-    context = chromium.new_context(locale="de-DE", viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    faults = watched(page)
+def test_in_german_no_text_is_left_in_english(new_page: Any, world: World) -> None:
     id = world.swarm(**SLOW)
-    page.goto(world.link())
+    page = new_page(locale="de-DE")
     page.get_by_role("link", name="Aufträge").wait_for()
     start = page.url.split("#")[0]
     for view in ("jobs", "folders", f"job/{id}", "search", "wishlist", "network"):
         page.goto(f"{start}#/{view}")
         page.wait_for_timeout(1000)
     missing = page.evaluate("import('/page/lib.js').then((lib) => [...lib.missing])")
-    context.close()
-    world.forget()
     assert missing == []
-    assert not faults
 
 
 def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(page: Any, world: World) -> None:

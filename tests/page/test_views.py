@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from protocol.messages import GetFleet, HealthReported, ListFleetJobs, ListFleet
 from protocol.model.fleet.rows import FleetOrder, NodeRow, decode_row
 from protocol.model.fleet.views import FleetJobView, FleetOrdered, FleetView
 from protocol.model.identity import Claim
-from tests.page.conftest import watched
 from tests.page.test_page import expect, held
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row
@@ -61,20 +60,16 @@ class Fleet(Played):
 
 
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Any]:
-    """Opens a place of the page of this API; what goes wrong in the page fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    page = context.new_page()
-    faults = watched(page)
+def opened(blank_page: Any) -> Any:
+    """Opens a place of the page of an API."""
 
     def open_(api: Api, place: str) -> Any:
+        page = blank_page(locale="en-GB")
         page.goto(f"{api.url}/#/{place}")
         page.get_by_role("navigation", name="Views").wait_for()
         return page
 
-    yield open_
-    context.close()
-    assert not faults, faults
+    return open_
 
 
 def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
@@ -84,7 +79,7 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
         api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
         page = opened(api, "network")
         fleet = page.get_by_role("region", name="Fleet home")
-        expect(fleet).to_contain_text("Joined", timeout=30_000)  # asked for every few seconds
+        expect(fleet).to_contain_text("Joined")  # asked for every few seconds
         expect(fleet.get_by_role("row").filter(has_text="ann").first).to_contain_text("leads, this one")
         expect(fleet).to_contain_text("<b>big</b>.iso")
         bob = fleet.get_by_role("row").filter(has_text="bob")
@@ -98,18 +93,16 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_a_fleet(chromium: Any, scheme: Any) -> None:
+def test_axe_finds_nothing_on_a_fleet(blank_page: Any, scheme: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
     names = ("pid", "restarts", "age_s", "cpu_s", "memory_bytes", "fds", "threads")
     with serving(Fleet()) as api:
         api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
-        page = context.new_page()
+        page = blank_page(color_scheme=scheme, bypass_csp=True)
         page.goto(f"{api.url}/#/network")
-        expect(page.get_by_role("region", name="Fleet home")).to_contain_text("Joined", timeout=30_000)
+        expect(page.get_by_role("region", name="Fleet home")).to_contain_text("Joined")
         found = Axe().run(page).response["violations"]
-    context.close()
     assert not found, [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]
 
 
@@ -119,7 +112,7 @@ def test_the_limit_of_all_nodes_is_set_and_taken_back(opened: Any) -> None:
     with serving(played) as api:
         api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
         page = opened(api, "network")
-        page.get_by_role("region", name="Fleet home").get_by_role("button", name="Limit…").click(timeout=30_000)
+        page.get_by_role("region", name="Fleet home").get_by_role("button", name="Limit…").click()
         page.get_by_label("At most, a second").fill("5 MB")
         page.get_by_role("button", name="Set the limit").last.click()
         held(page)

@@ -40,7 +40,12 @@ document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto"
 
 // ---- login
 
-const login = (body) => ask("POST", `${ROOT}/session`, body).then(({ body: who }) => session.set(who));
+const known = () =>
+  get(`${ROOT}/status`).then(
+    (now) => (status.set(now), session.set(now.caller)),
+    () => get(`${ROOT}/session`).then((who) => session.set(who)), // the job manager is away, or it is a stranger
+  );
+const login = (body) => ask("POST", `${ROOT}/session`, body).then(known);
 
 function Login() {
   const [way, setWay] = useState("key");
@@ -119,14 +124,15 @@ async function lookForWishes() {
 }
 
 function follow() {
-  let first = true;
-  const handlers = { open: () => (first && status.value ? (first = false) : (count(), jobsChanged())) };
+  const last = status.value?.lastEvent;
+  let fresh = last !== undefined; // what is shown first is asked for after that event: none is missed, nothing asked for twice
+  const handlers = { open: () => (fresh ? (fresh = false) : (count(), jobsChanged())) };
   const kinds = ["queued", "started", "progressed", "noted", "paused", "resumed", "sealed", "failed", "cancelled", "deleted", "changed"];
   for (const kind of kinds) handlers[`job.${kind}`] = jobEvent;
   for (const kind of kinds.filter((kind) => kind !== "progressed"))
     handlers[`job.${kind}`] = (event) => (jobEvent(event), count(), notify(event));
   for (const kind of ["session.changed", "process.lost", "process.ready", "daemon.started"]) handlers[kind] = count;
-  return new Live("/api/v0/events/stream", handlers, { resume: true });
+  return new Live("/api/v0/events/stream", handlers, { resume: true, last });
 }
 
 // ---- the frame
@@ -214,13 +220,13 @@ function Frame({ who }) {
 function App() {
   const who = useStore(session);
   useEffect(() => {
-    const known = () => get(`${ROOT}/status`).then((now) => (status.set(now), session.set(now.caller)), () => session.set(session.value ?? null));
+    const look = () => known().catch(() => session.set(session.value ?? null));
     const linked = () => {
       const token = /^#login=(.+)/.exec(location.hash)?.[1];
-      if (token) history.replaceState(null, "", location.pathname), login({ token }).catch(known);
+      if (token) history.replaceState(null, "", location.pathname), login({ token }).catch(look);
       return token;
     };
-    linked() || known();
+    linked() || look();
     addEventListener("hashchange", linked);
   }, []);
   if (who === undefined) return html`<main class="login" aria-busy="true"></main>`;

@@ -59,9 +59,11 @@ def test_without_a_job_manager_there_are_no_numbers() -> None:
 def test_what_attempts_under_way_have_stored_counts_as_received() -> None:
     def answer(_address: str, request: Any) -> list[GatewayInbox]:
         assert isinstance(request, GetCounts)
-        row = counts_row(received_bytes=50, refetched_bytes=10, stored_bytes=90)  # 50 of it of a job that runs
+        row = counts_row(
+            received_bytes=50, refetched_bytes=10, stored_bytes=90, last_serial=7
+        )  # 50 of it of a job that runs
         return answered(request.request, [row])
 
     with serving(answer) as api:
         status = api.client.get("/api/v0/multisource/status").json()
-    assert (status["receivedBytes"], status["refetchedBytes"]) == (100, 10)
+    assert (status["receivedBytes"], status["refetchedBytes"], status["lastEvent"]) == (100, 10, 7)
