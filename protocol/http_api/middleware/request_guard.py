@@ -211,6 +211,7 @@ class _BodyReader:
 
     def __init__(self, gateway: Gateway) -> None:
         self._unfinished: dict[_Body, None] = {}
+        self._stopping = False
         gateway.at_close.append(self._end)
 
     def open(self, receive: Receive, bytes_max: int, group: str, *, anonymous: bool) -> _Body:
@@ -222,6 +223,8 @@ class _BodyReader:
 
     def await_rest(self, body: _Body) -> None:
         """Count a body whose rest is not here yet."""
+        if self._stopping:  # a connection that was accepted before
+            return body.end(STOPPING)
         self._unfinished[body] = None
         own = [each for each in self._unfinished if each.group == body.group]
         if len(own) > BODIES_EACH_MAX:
@@ -237,6 +240,7 @@ class _BodyReader:
         body.end("too many bodies are unfinished")
 
     def _end(self) -> None:
+        self._stopping = True
         for body in self._unfinished:
             body.end(STOPPING)
 

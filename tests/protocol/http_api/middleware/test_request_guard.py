@@ -245,6 +245,16 @@ def test_of_many_half_sent_bodies_the_oldest_are_ended_and_take_no_place_of_requ
         assert answer.startswith(b"HTTP/1.1 401 " if locked else b"HTTP/1.1 200 "), answer
 
 
+def test_a_half_sent_body_is_ended_when_the_daemon_stops_also_if_it_comes_after_that() -> None:
+    with serving() as api, flood(api, 2, b"") as (before, after):
+        before.sendall(HALF_BODY)
+        assert api.client.get("/health").status_code == 200
+        api.loop.call_soon_threadsafe(api.gateway.close)
+        after.sendall(HALF_BODY)
+        for sock in (before, after):
+            assert sock.recv(1000).startswith(b"HTTP/1.1 503 ")
+
+
 def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "ANSWER_S_MAX", 0.3)
     largest = max(page_files.FOLDER.rglob("*.js"), key=lambda each: each.stat().st_size)
