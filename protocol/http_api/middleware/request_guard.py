@@ -224,7 +224,8 @@ class _BodyReader:
     def await_rest(self, body: _Body) -> None:
         """Count a body whose rest is not here yet."""
         if self._stopping:  # a connection that was accepted before
-            return body.end(STOPPING)
+            body.end(STOPPING)
+            return
         self._unfinished[body] = None
         own = [each for each in self._unfinished if each.group == body.group]
         if len(own) > BODIES_EACH_MAX:
