@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
@@ -29,10 +29,10 @@ from actors.fleet.segments import (
     segment_window,
 )
 from actors.sources import HttpSettings
-from protocol.messages import CancelJob, CreateJob, DeleteJob, GetJob, ListJobs, RetryJob
+from protocol.messages import CancelJob, CreateJob, DeleteJob, GetJob, GetManifest, ListJobs, RetryJob
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.fleet.names import HEAD_BYTES, part_span, source_host
-from protocol.model.job_records import ENDED, SEALED
+from protocol.model.job_records import ENDED, SEALED, ManifestRange
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobDetail, JobView, whole
 from protocol.model.source_url import Window, is_slsk, slsk_address
@@ -42,6 +42,8 @@ SEGMENTS_MAX: Final = 2
 is lost when the rest of the window goes to another node."""
 LOOK_S: Final = 5.0
 """A segment is looked after this often, should the news of its end be lost."""
+LOOK_AHEAD_S: Final = 1.0
+"""... or this often for parts that users have sent whole: they are stored before the rest of the segment."""
 SILENT_S: Final = 60.0
 """A segment without a byte for so long cannot be fetched here."""
 USERS_ASKED_MAX: Final = 8
@@ -188,8 +190,9 @@ class LocalJobs:
         if local is None:
             return []
         lines = [f"fetches parts {each.first} to {each.stop - 1}" for each in local.running()]
-        if local.pieces:
-            lines.append(f"has {len(local.pieces)} parts that are not at the destination yet")
+        waiting = sum(not ready.ahead for _, ready in local.pieces.values())
+        if waiting:
+            lines.append(f"has {waiting} parts that are not at the destination yet")
         return lines
 
     async def close(self) -> None:
@@ -298,7 +301,9 @@ class LocalJobs:
             name = segment_name(id, segment, again)
             spec = segment_spec(job, self._folder, name, span, private_ok=self._private_ok)
             segment.pieces = spec.pieces.piece_file
-            detail = await self._sealed(segment, spec, sources, lambda: self._ending(id, job, segment))
+            by_users = window.as_one and any(map(is_slsk, sources))
+            ahead = (lambda detail: self._look_ahead(id, job, segment, window, detail)) if by_users else None
+            detail = await self._sealed(segment, spec, sources, lambda: self._ending(id, job, segment), ahead)
         except JobRefused as refused:
             self._forget(job, segment)
             self._give(v.LocalJobFailed(job=id, detail=str(refused)[:200]))
@@ -333,12 +338,46 @@ class LocalJobs:
                 job.pieces[part] = piece, ready
                 self._give(ready)
 
+    async def _look_ahead(
+        self, id: str, job: LocalJob, segment: Segment, window: v.GrantWindow, detail: JobDetail
+    ) -> None:
+        """Say the parts that one user each has sent whole while the segment is still being fetched."""
+        stored = detail.job.stored_bytes
+        if not detail.job.path or stored - segment.looked_bytes < window.part_bytes:
+            return
+        segment.looked_bytes = stored
+        segment.part_path, segment.chunk_bytes = detail.job.path, detail.job.spec.chunk_size
+        start = segment_window(segment, window.size_bytes, beyond=False).first
+        with contextlib.suppress(JobRefused, OSError):  # it is looked again, or the segment is complete by then
+            before = await self._whole_parts(job, segment, window)
+            found: list[tuple[Piece, v.PartReady]] = []
+            for part, number in before.items():
+                if part in segment.wanted and part not in job.pieces:
+                    first, stop = part_span(part, window.size_bytes, window.part_bytes)
+                    md5, digest, head = await asyncio.to_thread(hashed, segment.part_path, first - start, stop - first)
+                    piece = Piece(path=segment.part_path, offset=first - start, length=stop - first, at=first, md5=md5)
+                    found.append((piece, v.PartReady(id, part, digest, head, (number,), ahead=True)))
+            after = await self._whole_parts(job, segment, window) if found else {}
+            for piece, ready in found:
+                if after.get(ready.part) == ready.sources[0]:  # else it was freed while it was read
+                    job.pieces[ready.part] = piece, ready
+                    self._give(ready)
+
+    async def _whole_parts(self, job: LocalJob, segment: Segment, window: v.GrantWindow) -> dict[int, int]:
+        ranges = await self._client.ask(GetManifest(id=segment.id), ManifestRange)
+        return job.whole_parts(segment, ranges, window.size_bytes)
+
     def _ending(self, id: str, job: LocalJob, segment: Segment) -> None:
         segment.ending = True
         self._fill(id, job)
 
     async def _sealed(
-        self, segment: Segment, spec: JobSpec, sources: tuple[str, ...], ending: Callable[[], None] = lambda: None
+        self,
+        segment: Segment,
+        spec: JobSpec,
+        sources: tuple[str, ...],
+        ending: Callable[[], None] = lambda: None,
+        looked: Callable[[JobDetail], Awaitable[None]] | None = None,
     ) -> JobDetail:
         """Return the finished local job. Raises `JobRefused` when the segment cannot be fetched here."""
         key = f"{ORIGIN}:{spec.name}"
@@ -349,7 +388,7 @@ class LocalJobs:
                     made = whole(await self._client.ask(order, JobDetail)).job
                     segment.id = made.id
                 self._client.near_end(segment.id, ending)
-                return await self._awaited(segment.id)
+                return await self._awaited(segment.id, looked)
             except JobRefused as refused:
                 if refused.kind == "unknown":
                     segment.id = ""
@@ -357,7 +396,7 @@ class LocalJobs:
                     raise
             await asyncio.sleep(RETRY_S)
 
-    async def _awaited(self, id: str) -> JobDetail:
+    async def _awaited(self, id: str, looked: Callable[[JobDetail], Awaitable[None]] | None) -> JobDetail:
         loop = asyncio.get_running_loop()
         ended = self._client.end_of(id)
         stored, moved_s, retried = -1, loop.time(), False
@@ -373,6 +412,8 @@ class LocalJobs:
                 retried = True
                 with contextlib.suppress(JobRefused):
                     await self._client.ask(RetryJob(id=id), JobView)
+            if looked is not None:
+                await looked(detail)
             if job.stored_bytes != stored:
                 stored, moved_s = job.stored_bytes, loop.time()
             elif loop.time() - moved_s > SILENT_S:
@@ -380,7 +421,7 @@ class LocalJobs:
                     "failed", f"no byte for {SILENT_S:.0f} s: {job.reason or 'its sources do not deliver'}"
                 )
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(LOOK_S if looked is None else LOOK_AHEAD_S):
                     await ended.wait()
 
     async def _check(self, command: v.CheckPart, job: LocalJob) -> None:
@@ -413,7 +454,7 @@ class LocalJobs:
             job.segments.remove(segment)
         for part in segment.parts:
             found = job.pieces.get(part)
-            if found is not None and found[0].path == segment.path:
+            if found is not None and found[0].path in (segment.path, segment.part_path):
                 del job.pieces[part]
         self._drop(segment)
 

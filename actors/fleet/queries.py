@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from actors.core.fleet import vocabulary as v
+from actors.core.fleet.gone import GoneNodes
 from actors.fleet.bus import Bus, BusFault, WrongRevision
 from actors.fleet.local_jobs import LocalJobs
 from actors.fleet.settings import FleetStart
@@ -68,6 +69,7 @@ class FleetQueries:
         self._rows: dict[str, dict[str, tuple[AnyRow, int, float]]] = {}
         """With revision, and when each was heard."""
         self._windows: dict[str, dict[str, WindowRow]] = {}
+        self._gone = GoneNodes()
         self._notes: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
         self._news = asyncio.Event()
@@ -82,19 +84,23 @@ class FleetQueries:
         known = bucket.get(event.key)
         if known is not None and 0 < event.revision <= known[1]:
             return
+        now = time.monotonic()
         if event.row is None:
             bucket.pop(event.key, None)
         else:
-            bucket[event.key] = (event.row, event.revision, time.monotonic())
-        if event.bucket == PARTS:
+            bucket[event.key] = (event.row, event.revision, now)
+        if event.bucket == NODES and event.row is not None:
+            self._gone.heard(event.key, now)
+        elif event.bucket == JOBS:
+            self._gone.changed(event.key, event.row if isinstance(event.row, FleetJobRow) else None, now)
+            self._news.set()
+        elif event.bucket == PARTS:
             job = event.key.partition(".")[0]
             windows = self._windows.setdefault(job, {})
             if isinstance(event.row, WindowRow):
                 windows[event.key] = event.row
             elif windows.pop(event.key, None) is not None and not windows:
                 del self._windows[job]
-        elif event.bucket == JOBS:
-            self._news.set()
 
     def joined(self, yes: bool) -> None:
         """The bus is connected, or not. Rows are listed again by each connection."""
@@ -173,12 +179,14 @@ class FleetQueries:
             limit_bytes_s=known.limit_bytes_s if known is not None else 0,
             draining=known.draining if known is not None else (),
             bus_bytes=bus.bytes_moved if bus is not None else 0,
+            gone=self._gone.listed(time.monotonic()),
         )
 
     def _job_view(self, row: FleetJobRow) -> FleetJobView:
         parts = row.part_count
         windows = self._windows.get(row.id, {}).values()
-        stored = {part.part for window in windows if window.epoch == row.epoch for part in window.parts}
+        counted = [window for window in windows if window.epoch == row.epoch]
+        stored = {part.part for window in counted for part in (*window.parts, *window.ahead)}
         return FleetJobView(
             id=row.id,
             name=row.destination,

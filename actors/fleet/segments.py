@@ -12,6 +12,7 @@ from actors.core.fleet import vocabulary as v
 from actors.fleet.destination import Piece, blocks
 from actors.sources import HttpSettings, open_reader
 from protocol.model.fleet.names import HEAD_BYTES, part_span
+from protocol.model.job_records import ManifestRange
 from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import SourceView
 from protocol.model.limits import HEX_DIGITS
@@ -37,6 +38,12 @@ class Segment:
     """Of the job manager's job."""
     path: str = ""
     """Of the finished file."""
+    part_path: str = ""
+    """Of the file while it is being fetched ..."""
+    chunk_bytes: int = 0
+    """... its chunk size ..."""
+    looked_bytes: int = 0
+    """... and how much of it was stored when it was last looked for parts that are whole."""
     pieces: str = ""
     """Path of the hashes of its pieces."""
     sources: tuple[int, ...] = ()
@@ -78,6 +85,21 @@ class LocalJob:
     def running(self) -> list[Segment]:
         """Return the segments that are not complete."""
         return [each for each in self.segments if not each.path]
+
+    def whole_parts(self, segment: Segment, ranges: Sequence[ManifestRange], size_bytes: int) -> dict[int, int]:
+        """Return the parts of an unfinished segment that are stored and come from one source each, with its number."""
+        known = {_bare(url): number for url, number in zip(self.sources, self.numbers, strict=False)}
+        begin = segment_window(segment, size_bytes, beyond=False).first
+        found: dict[int, int] = {}
+        for each in ranges:
+            if each.source < 0 or (number := known.get(_bare(each.url))) is None:
+                continue
+            first, stop = begin + each.first * segment.chunk_bytes, begin + each.stop * segment.chunk_bytes
+            for part in segment.parts:
+                start, end = part_span(part, size_bytes, segment.part_bytes)
+                if first <= start and end <= stop:
+                    found[part] = number
+        return found
 
     def senders(self, shown: Sequence[SourceView]) -> tuple[int, ...]:
         """Return the numbers of the sources that have sent bytes of a local job that is complete."""

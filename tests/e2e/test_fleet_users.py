@@ -1,6 +1,7 @@
 """Fleets of real daemons that fetch one file from users of Soulseek: divided over the nodes, each user asked by one."""
 
 import hashlib
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.http_mirrors.box import mirrors
 from tests.soulseek_network.network import Character, Content, Network, network
 
 MIB: Final = 1 << 20
+PART: Final = 8 * MIB
 NODES: Final = ("n1", "n2")
 USERS: Final = {node: [f"user{at}" for at in range(20) if rendezvous(f"user{at}", NODES) == node][:2] for node in NODES}
 """Two users that fall to each node."""
@@ -69,6 +71,24 @@ def test_users_are_divided_over_the_nodes_and_each_is_asked_by_one(tmp_path: Pat
             assert {sent.user for sent in counts[name].transfers} <= {node}, "a user heard two logins"
             assert counts[name].stops <= 5, counts[name]
     assert sum(count.bytes_sent for count in counts.values()) <= 1.6 * content.size
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_death_costs_a_part_of_each_user_not_the_window_and_is_shown(tmp_path: Path, leaving: ExitStack) -> None:
+    content = Content(192 * MIB, seed=10)
+    users = {name: Character(rate_bytes_s=3e6) for names in USERS.values() for name in names}
+    place = Place(tmp_path, leaving, content, users)
+    id = place.fleet.order("tide.flac", place.box.urls)
+    place.fleet.reached(id, parts=14, within_s=150)  # of 24, most of them in windows that are not complete
+    place.fleet.kill("n2", signal.SIGKILL)
+    place.fleet.until(lambda: bool(place.fleet.view()["gone"]), 60, "the dead node is not shown")
+    assert [(node["name"], node["jobs"]) for node in place.fleet.view()["gone"]] == [("n2", ["tide.flac"])]
+    job = place.fleet.ended(id, within_s=200)
+    assert job["state"] == "sealed", job
+    assert content.matches(place.out / "tide.flac")
+    sent = sum(count.bytes_sent for count in place.box.counts().values())
+    assert sent <= content.size + 5 * PART, f"{(sent - content.size) / PART:.1f} parts were sent again"
 
 
 @pytest.mark.long

@@ -62,6 +62,28 @@ def test_sentences_that_are_put_together_are_said_part_by_part(german: Any, engl
     assert german.evaluate(TRANSLATED, [english]) == [german_]
 
 
+def test_what_is_still_english_in_a_sentence_is_marked_as_english(german: Any) -> None:
+    shown = """async (text) => {
+      const { h, render } = await import('/page/vendor/preact.mjs');
+      const { Said } = await import('/page/ui.js');
+      await (await import('/page/lib.js')).words();
+      const box = document.createElement('p');
+      render(h(Said, { text }), box);
+      return [...box.querySelectorAll('bdi')].map((one) => [one.textContent, one.lang]); }"""
+    parts = german.evaluate(shown, "a.example: cooling: nobody knows why; tries again in 5 s")
+    assert [text for text, _ in parts] == [
+        "a.example",
+        ": ",
+        "ruht",
+        ": ",
+        "nobody knows why",
+        "; ",
+        "neuer Versuch in 5 s",
+    ]
+    assert [text for text, lang in parts if lang == "en"] == ["nobody knows why"]
+    assert german.evaluate(shown, "what is never said") == [["what is never said", "en"]]
+
+
 def test_a_long_hostile_sentence_is_looked_at_in_no_time(german: Any) -> None:
     hostile = ["a; " * 660, " (" * 990, "{a}: , " * 280, "x bytes, then " * 140, "0 of 0 to 0 " * 160]
     assert german.evaluate(TRANSLATED, hostile) == hostile

@@ -10,7 +10,7 @@ import pytest
 from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import GetFleet, HealthReported, ListFleetJobs, ListFleetNodes, OrderFleet, RetryJob
 from protocol.model.fleet.rows import FleetOrder, NodeRow, decode_row
-from protocol.model.fleet.views import FleetJobView, FleetOrdered, FleetView
+from protocol.model.fleet.views import FleetJobView, FleetOrdered, FleetView, GoneNode
 from protocol.model.identity import Claim
 from tests.page.test_page import expect, held
 from tests.protocol.http_api.fake_daemon import Played
@@ -35,6 +35,7 @@ class Fleet(Played):
                 view = FleetView(
                     fleet="home", node="ann", state="joined", text="", leader="ann", destination="s3://box",
                     limit_bytes_s=0, draining=tuple(drained), bus_bytes=9,
+                    gone=(GoneNode(name="kai", silent_s=130.0, jobs=("<i>small</i>.iso",)),),
                 )  # fmt: skip
                 return answered(request, [view])
             case ListFleetNodes(request=request):
@@ -84,6 +85,10 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
         expect(fleet).to_contain_text("<b>big</b>.iso")
         bob = fleet.get_by_role("row").filter(has_text="bob")
         expect(bob).to_contain_text("64.0 GiB")
+        gone = fleet.get_by_role("row").filter(has_text="kai")
+        expect(gone).to_contain_text("Gone: silent for 2 min")
+        expect(gone).to_contain_text("It had: <i>small</i>.iso")
+        expect(gone.get_by_role("button")).to_have_count(0)
         bob.get_by_role("button", name="Drain").click()
         held(page)
         expect(bob).to_contain_text("hands over its jobs")

@@ -13,7 +13,7 @@ import heapq
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -25,6 +25,7 @@ from protocol.model.fleet.rows import (
     ENDED,
     FleetJobRow,
     FleetOrder,
+    PartRow,
     decode_any,
     encode_row,
 )
@@ -61,6 +62,8 @@ class World(Simulation):
         self._numbers: dict[tuple[str, int], int] = {}
         self._last_sent: dict[str, float] = {}
         self.known_jobs: set[str] = set()
+        self.ahead: defaultdict[tuple[str, int], set[PartRow]] = defaultdict(set)
+        """Parts that were ever sent ahead, by job and epoch."""
         self.ended = 0
         self.steps = 0
         self.written = 0
@@ -200,6 +203,7 @@ class World(Simulation):
         machine.online = machine.pulls = machine.paused = False
         machine.backlog.clear()
         machine.windows.clear()
+        machine.ahead.clear()
         machine.running.clear()
         machine.fetching.clear()
         machine.requests.clear()
@@ -499,7 +503,7 @@ class World(Simulation):
         if self.chance(self.scenario.late_puts):
             delay = self.random.uniform(5, 60)
         boot = machine.boot
-        content = machine.disk.get(command.job, {}).get(command.part, "") if isinstance(command, v.PutPart) else ""
+        content = machine.content_of(command.job, command.part) if isinstance(command, v.PutPart) else ""
 
         def do() -> None:
             # Bytes that are on their way arrive, also when their sender is dead.

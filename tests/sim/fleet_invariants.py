@@ -40,6 +40,9 @@ def check_write(world: "World", machine: Machine, name: tuple[str, str], row: An
             world.started_at[row.destination] = world.now
     if isinstance(row, WindowRow):
         kept = before.parts if isinstance(before, WindowRow) and before.epoch == row.epoch else ()
+        if not isinstance(before, WindowRow) or (before.node, before.instance) != (row.node, row.instance):
+            kept = (*kept, *world.ahead[row.job, row.epoch])  # who takes a window, or a part of it, takes these over
+        world.ahead[row.job, row.epoch].update(row.ahead)
         for part in row.parts:
             assert part in kept or (
                 row.node == part.node == machine.name and (not isinstance(before, WindowRow) or before.node == row.node)

@@ -34,6 +34,8 @@ class Machine:
     pulls: bool = False
     disk: dict[str, dict[int, str]] = field(default_factory=dict)
     """Content of complete parts, by job: it outlives the process."""
+    ahead: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Content of parts of windows that are not complete, as it is before sources are compared; empty: they are now."""
     windows: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
     """First and stop of what is granted, and whether it is fetched as one."""
     sources: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -47,6 +49,11 @@ class Machine:
     confirmed: float = -1e9
     connection: int = 0
     requests: dict[int, float] = field(default_factory=dict)
+
+    def content_of(self, job: str, part: int) -> str:
+        """Return the content that is sent: of a window that is complete what it is then."""
+        sent = self.ahead.get((job, part), "")
+        return sent or self.disk.get(job, {}).get(part, "")
 
 
 class Simulation:
@@ -107,6 +114,7 @@ class Simulation:
                     self._describe(machine, command)
             case v.StopLocalJob(keep=keep):
                 machine.running.discard(job)
+                machine.ahead = {each: content for each, content in machine.ahead.items() if each[0] != job}
                 machine.windows.pop(job, None)
                 machine.fetching.pop(job, None)
                 if not keep:
@@ -127,6 +135,7 @@ class Simulation:
                 self._fetch(machine, job)
             case v.DropPart(part=part, refetch=refetch):
                 machine.disk.get(job, {}).pop(part, None)
+                machine.ahead.pop((job, part), None)
                 if refetch:
                     self._fetch(machine, job)
             case v.CheckPart(part=part):
@@ -140,10 +149,10 @@ class Simulation:
         else:
             self._answer_local(machine, 0.1, v.FileDescribed(command.job, size, divisible))
 
-    def _content(self, machine: Machine, job: str, part: int) -> str:
+    def _content(self, machine: Machine, job: str, part: int, senders: tuple[int, ...] = ()) -> str:
         destination = self.names[job]
         lies = self.scenario.liar >= 0 and machine.name == f"n{self.scenario.liar}"
-        odd = self._is_odd(self._senders(machine, job)[:1])
+        odd = self._is_odd((senders or self._senders(machine, job))[:1])
         return f"{destination}.{part}" + (".lie" if lies else ".odd" if odd else "")
 
     def _is_odd(self, numbers: tuple[int, ...]) -> bool:
@@ -166,13 +175,26 @@ class Simulation:
         self._answer_local(machine, 0.01, v.PartReady(job, part, digest, head, senders))
 
     def _complete(self, machine: Machine, job: str, parts: range) -> None:
-        """Say what is here of a window; of one that is fetched as one, nothing before all of it is."""
+        """Say what is here of a window; of one that is fetched as one, before all of it is only what is sent ahead."""
         first, stop, as_one = machine.windows[job]
         have = machine.disk.get(job, {})
-        if not as_one or all(part in have or self._skips(machine, job, part) for part in range(first, stop)):
-            for part in parts:
-                if part in have:
-                    self._ready(machine, job, part)
+        whole = not as_one or all(part in have or self._skips(machine, job, part) for part in range(first, stop))
+        for part in parts:
+            if part in have and whole:
+                machine.ahead[job, part] = ""
+                self._ready(machine, job, part)
+            elif part in have:
+                self._say_ahead(machine, job, part)
+
+    def _say_ahead(self, machine: Machine, job: str, part: int) -> None:
+        """Say a part that one source has sent and nothing was compared with yet; in some parts two have a share."""
+        numbers = machine.sources.get(job, ())
+        if not numbers or part % 4 == 3 or (job, part) in machine.ahead:
+            return
+        sender = (numbers[part % len(numbers)],)
+        content = machine.ahead[job, part] = self._content(machine, job, part, sender)
+        digest = md5(content)
+        self._answer_local(machine, 0.01, v.PartReady(job, part, digest, f"{digest}-head", sender, ahead=True))
 
     def _skips(self, machine: Machine, job: str, part: int) -> bool:
         board = machine.core.view.boards.get(job) if machine.core is not None else None

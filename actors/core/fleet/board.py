@@ -184,6 +184,11 @@ class Board:
         """Return the rows of all stored parts in their order."""
         return [self.stored(part) for part in sorted(self._entries)]
 
+    def sent_ahead(self, first: int, stop: int) -> tuple[PartRow, ...]:
+        """Return the parts of a range that the destination has, of windows that were not complete."""
+        sent = [part for each in self._firsts for part in self.windows[each].ahead if first <= part.part < stop]
+        return tuple(part for part in sent if self.counts(part) and not self.is_stored(part.part))
+
     def telling(self, part: int) -> list[int]:
         """Return the windows whose rows tell of a part."""
         return list(self._entries.get(part, ()))
@@ -369,10 +374,12 @@ class Board:
         for first in sorted(self._open):
             row = self.windows[first]
             silent = now - self.changed_at.get(first, now)
-            if row.node == contest.node or silent <= USERS_HOLD_S or not (missing := self.missing(first)):
+            held = now - self.begun_at[first] if row.ahead else silent
+            if row.node == contest.node or held <= USERS_HOLD_S or not (missing := self.missing(first)):
                 continue
-            mine = len(missing) / contest.rate(contest.node)
-            if len(missing) / contest.rate(row.node) - silent > mine + max(mine, USERS_GAIN_S):
+            left = len({*missing} - {part.part for part in row.ahead})
+            mine = left / contest.rate(contest.node)
+            if left / contest.rate(row.node) - silent > mine + max(mine, USERS_GAIN_S):
                 return Claim(first, self.reach(first), row)
         return None
 

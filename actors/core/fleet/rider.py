@@ -4,7 +4,7 @@ Every step is decided from the view and from what is complete here, never from w
 any two steps leaves a state from which another node, or this one, goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,8 @@ READY_MAX: Final = 8
 AHEAD_S: Final = 4.0
 """The next window is claimed when this one is fetched to the end in less: parts become complete several at a time, as
 many as three seconds bring, and a busy bus takes a second."""
+AHEAD_SHARE: Final = 16
+"""A row grows by a sixteenth at least with each write of parts that were sent ahead: it is written whole each time."""
 CHECKSUMS_MAX: Final = 3
 """Refusals of one part's checksum after which the node gives the job up: its disk or memory is bad."""
 NO_SOURCE: Final = "none of its sources is left for this node"
@@ -70,6 +72,11 @@ class Rider:
     """Parts on their way, with the epoch of the upload."""
     put: dict[int, tuple[int, PartRow]] = field(default_factory=dict)
     """Parts that the destination has and no row says so, with the epoch of the upload."""
+    ahead: dict[int, PartReady] = field(default_factory=dict)
+    """Parts of a window that is not complete, each stored here from one source: they are sent so that a death costs
+    little ..."""
+    ahead_put: dict[int, tuple[int, PartRow]] = field(default_factory=dict)
+    """... and those of them that the destination has."""
     failure: str = ""
     """Why this node cannot fetch it ..."""
     refuses: bool = True
@@ -95,7 +102,17 @@ class Rider:
 
     def part_ready(self, event: PartReady, now: float) -> None:
         """Take note of a part that is complete here."""
-        if event.part in self.putting or event.part in self.put:
+        if event.part in self.put or (event.part in self.putting and event.part not in self.ahead):
+            return
+        if event.ahead:
+            if not {event.part}.intersection(self.ready, self.ahead, self.ahead_put):
+                self.ahead[event.part] = event
+            return
+        if event.part not in self.putting:
+            self.ahead.pop(event.part, None)
+        epoch, sent = self.ahead_put.pop(event.part, (-1, None))
+        if sent is not None and sent.digest == event.digest:
+            self.put[event.part] = epoch, sent.but(sources=event.sources)
             return
         if event.part not in self.ready and self.last_ready_at >= 0 and now > self.last_ready_at:
             pace = 1.0 / (now - self.last_ready_at)
@@ -108,8 +125,12 @@ class Rider:
         if self.putting.get(event.part) != event.epoch:
             return
         del self.putting[event.part]
-        ready = self.ready.pop(event.part, None)
-        if ready is not None:  # else its sources were found to lie meanwhile
+        ahead, ready = self.ahead.pop(event.part, None), self.ready.get(event.part)
+        if ahead is not None and ready is None:
+            self.ahead_put[event.part] = event.epoch, _row_of(ahead, event.etag, node, heads=self._has_users)
+        elif ready is not None and (ahead is None or ahead.digest == ready.digest):
+            # else its sources were found to lie meanwhile, or it was sent ahead and is another one now
+            del self.ready[event.part]
             self.put[event.part] = event.epoch, _row_of(ready, event.etag, node, heads=self._has_users)
         self.retry_s = RETRY_S_MIN
         self.refusals.pop(event.part, None)
@@ -119,6 +140,11 @@ class Rider:
         if self.putting.get(event.part) != event.epoch:
             return
         del self.putting[event.part]
+        damaged = event.fault in (StoreFault.CHECKSUM, StoreFault.EXPIRED)
+        if event.part in self.ahead and (damaged or event.part in self.ready):
+            del self.ahead[event.part]
+            if damaged:
+                return  # the part is sent when its window is complete
         if event.fault is StoreFault.NO_UPLOAD:
             self.lost_epoch = event.epoch
         elif event.fault is StoreFault.CHECKSUM:
@@ -148,6 +174,7 @@ class Rider:
     def failed(self, event: LocalJobFailed) -> None:
         """Take note that this node cannot fetch the file."""
         self.failure = event.detail or "the local job failed"
+        self._forget_ahead()
         self.sources = None
         self.granted = None
 
@@ -167,6 +194,7 @@ class Rider:
 
     def stop(self, bus: Bus, *, keep: bool) -> None:
         """End the local job."""
+        self._forget_ahead()
         if self.sources is not None or not keep:
             bus.out.append(StopLocalJob(self.job, keep=keep))
         self.sources = None
@@ -195,10 +223,13 @@ class Rider:
             self.stop(bus, keep=False)
             spoilt = [*self.ready, *self.put]
         for part in spoilt:  # an answer about one that is on its way is not waited for
-            self.ready.pop(part, None)
-            self.put.pop(part, None)
-            self.putting.pop(part, None)
+            for kept in (self.ready, self.put, self.putting, self.ahead):
+                kept.pop(part, None)
             bus.out.append(DropPart(self.job, part, refetch=self.sources is not None))
+
+    def _forget_ahead(self) -> None:
+        """Send no more parts of a window that is not fetched on; those that are on their way arrive."""
+        self.ahead = {part: each for part, each in self.ahead.items() if part in self.putting}
 
     def _forget_surplus(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
         """Free the disk of parts that are stored, by this node or another."""
@@ -208,6 +239,11 @@ class Rider:
         for part in [each for each in self.put if board.is_stored(each)]:
             del self.put[part]
             bus.out.append(DropPart(self.job, part, refetch=False))
+        sent = [part for part in (*self.ahead, *self.ahead_put) if part not in self.putting]
+        for part in filter(board.is_stored, sent):
+            self.ahead.pop(part, None)
+            self.ahead_put.pop(part, None)
+            bus.out.append(DropPart(self.job, part, refetch=False))
 
     def mine(self, board: Board, me: Me) -> list[int]:
         """Return the first parts of the windows that this process holds and that miss parts."""
@@ -215,16 +251,22 @@ class Rider:
 
     def _enter(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus, now: float) -> None:
         """Write what the destination has into the rows of the windows; parts of other windows are not entered."""
-        if not self.put:
+        if not self.put and not self.ahead_put:
             return
         held: set[int] = set()
+
+        def sent(found: dict[int, tuple[int, PartRow]], parts: Iterable[int]) -> tuple[PartRow, ...]:
+            return tuple(found[part][1] for part in parts if part in found and found[part][0] == row.epoch)
+
         for first in mine:
-            missing = board.missing(first)
+            missing, window = board.missing(first), board.windows[first]
             held.update(missing)
-            new = tuple(self.put[part][1] for part in missing if part in self.put and self.put[part][0] == row.epoch)
-            if new:
-                window = board.windows[first]
-                bus.write(PARTS, window_key(self.job, first), window.but(parts=(*window.parts, *new)), now)
+            new = sent(self.put, missing)
+            ahead = sent(self.ahead_put, [part for part in missing if part not in self.put])
+            if new or len({*ahead} - {*window.ahead}) > len(window.ahead) // AHEAD_SHARE:
+                written = window.but(parts=(*window.parts, *new), ahead=ahead)
+                bus.write(PARTS, window_key(self.job, first), written, now)
+        self.ahead_put = {part: each for part, each in self.ahead_put.items() if part in held and each[0] == row.epoch}
         for part, (epoch, stored) in list(self.put.items()):
             if part not in held or epoch != row.epoch:
                 # Another node has the window, or the upload is gone: if it is needed here it is sent again.
@@ -232,13 +274,14 @@ class Rider:
                 self.ready.setdefault(part, _ready_of(self.job, stored))
 
     def _store(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus, now: float) -> None:
-        if now < self.retry_at or self.lost_epoch == row.epoch or not self.ready:
+        if now < self.retry_at or self.lost_epoch == row.epoch or not (self.ready or self.ahead):
             return
+        complete = {*self.ready, *self.ahead} if row.divisible else {*self.ready}
         for first in mine:
             for part in board.missing(first):
                 if len(self.putting) >= PUTS_MAX:
                     return
-                if part in self.ready and part not in self.putting and part not in self.put:
+                if part in complete and part not in self.putting and part not in self.put:
                     self.putting[part] = row.epoch
                     token = bus.view.revisions.get((PARTS, window_key(self.job, first)), 0)
                     bus.out.append(PutPart(self.job, part, row.epoch, row.upload, row.destination, token))
@@ -278,7 +321,7 @@ class Rider:
         return sum(part not in self.ready and part not in self.put for part in board.missing(first))
 
     def _row(self, claim: Claim, row: FleetJobRow, board: Board, me: Me) -> WindowRow:
-        kept = claim.over.parts if claim.over is not None else ()
+        kept = (*(claim.over.parts if claim.over is not None else ()), *board.sent_ahead(claim.first, claim.stop))
         return WindowRow(
             job=self.job,
             first=claim.first,

@@ -146,13 +146,18 @@ class LocalJobFailed(Struct, frozen=True):
 
 
 class PartReady(Struct, frozen=True):
-    """All bytes of a part are stored here, were read again from the disk and hashed. The fields are as in `PartRow`."""
+    """All bytes of a part are stored here, were read again from the disk and hashed. The fields are as in `PartRow`.
+
+    `ahead`: its window is still being fetched as one, and one source has sent all of the part, which may yet be found
+    to have other content than the rest; the part is said again when the window is complete.
+    """
 
     job: str
     part: int
     digest: str
     head: str = ""
     sources: tuple[int, ...] = ()
+    ahead: bool = False
 
 
 class PartChecked(Struct, frozen=True):

@@ -10,7 +10,7 @@ from protocol.cli.remote.connection import linked, say_line, show_rows
 from protocol.model.errors import BadUsage
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import name_from_url
-from protocol.model.units import show_rate, show_size
+from protocol.model.units import show_rate, show_size, show_whole_time
 
 JOBS_SHOWN: Final = 50
 STATES: Final = ("queued", "placed", "active", "sealing", "sealed", "failed", "cancelled")
@@ -61,6 +61,9 @@ def status_lines(answer: Any) -> list[str]:
         drained = "  drains" if node["draining"] else ""
         rate = show_rate(round(node["rateBytesS"]))
         lines.append(f"  {node['name']:<16} {rate:>12}  {node['jobs']}/{node['slots']} jobs  {free} free{drained}")
+    for node in answer["gone"]:
+        had = f", had {', '.join(map(printable, node['jobs']))}" if node["jobs"] else ""
+        lines.append(f"  {node['name']:<16} gone, silent for {show_whole_time(node['silentS'])}{had}")
     return lines
 
 

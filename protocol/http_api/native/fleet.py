@@ -100,6 +100,14 @@ class FleetNode(ResponseModel):
     schemes: list[Text] = Field(description="Kinds of sources that it can reach.")
 
 
+class GoneFleetNode(ResponseModel):
+    """A node that is not there any more."""
+
+    name: Text = Field(description="Its name.")
+    silent_s: Number = Field(description="Seconds since its last sign of life.")
+    jobs: list[Text] = Field(description="Names of the jobs that it had; other nodes go on with them.")
+
+
 class Fleet(ResponseModel):
     """The fleet, as the node that was asked sees it."""
 
@@ -115,6 +123,7 @@ class Fleet(ResponseModel):
     draining: list[Text] = Field(description="Nodes that hand over what they have.")
     bus_bytes: Count = Field(description="What this node moved through the broker since it was connected.")
     nodes: list[FleetNode] = Field(description="The nodes that are there.")
+    gone: list[GoneFleetNode] = Field(description="Nodes that were there within the last day, the latest first.")
 
 
 class FleetJob(ResponseModel):
@@ -178,6 +187,7 @@ class FleetRoutes:
         view = (await self._gateway.ask(FLEET, GetFleet())).row(FleetView)
         nodes = (await self._gateway.ask(FLEET, ListFleetNodes())).rows(NodeRow)
         shown = {name: getattr(view, name) for name in view.__struct_fields__}
+        shown["gone"] = [GoneFleetNode.model_validate(node) for node in view.gone]
         return Fleet(**shown, nodes=[FleetNode.model_validate(node) for node in nodes])
 
     async def list_fleet_jobs(

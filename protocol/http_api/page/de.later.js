@@ -69,7 +69,7 @@ export default {
   "Take the other version": "Die andere Fassung nehmen", "Instead, the file of {who} will be fetched": "Stattdessen wird die Datei von {who} geholt", "Fleet {name}": "Flotte {name}", "Joined": "Dabei",
   "No broker is connected": "Kein Broker ist verbunden", "Takes no part": "Nimmt nicht teil", "into {place}": "nach {place}", "no leader now": "zur Zeit keine Leitung",
   "limit of all nodes: {limit}": "Grenze aller Knoten: {limit}", "Nodes": "Knoten", "Node": "Knoten", "Version": "Version", "Free": "Frei", "leads": "leitet", "this one": "dieser", "works": "arbeitet",
-  "hands over its jobs": "gibt Aufträge ab", "Hands over its jobs: {name}": "Gibt Aufträge ab: {name}", "Takes jobs again: {name}": "Nimmt wieder Aufträge: {name}", "Drain": "Leeren",
+  "Gone: silent for {time}": "Fort: seit {time} ohne Lebenszeichen", "It had:": "Er hatte:", "hands over its jobs": "gibt Aufträge ab", "Hands over its jobs: {name}": "Gibt Aufträge ab: {name}", "Takes jobs again: {name}": "Nimmt wieder Aufträge: {name}", "Drain": "Leeren",
   "Take jobs again": "Wieder annehmen", "No node is there.": "Kein Knoten ist da.", "Its jobs": "Ihre Aufträge", "Parts": "Teile", "Placed": "Verteilt", "Time": "Zeit", "before {time}": "vor {time}",
   "best {rate}": "schnellster {rate}", "Limit of all nodes, a second": "Grenze aller Knoten je Sekunde", "No address: {line}": "Keine Adresse: {line}",
   "from one user; all {n} would take {time}": "von einem Nutzer; alle {n} brauchten {time}", "until {time}": "bis {time}",

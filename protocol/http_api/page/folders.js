@@ -1,7 +1,7 @@
 // Folder downloads: a user's folder as one order; all of them, and one with its files.
 import { useEffect, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, count, duration, get, html, percent, query, rate, ROOT, said, say, size, t, useEvery } from "./lib.js";
-import { Bar, Button, Name, State } from "./ui.js";
+import { ask, attempt, count, duration, get, html, percent, query, rate, ROOT, say, size, t, useEvery } from "./lib.js";
+import { Bar, Button, Name, Said, State } from "./ui.js";
 import { Back, Change, Nothing } from "./parts.js";
 import { Jobs, jobsChanged } from "./jobs.js";
 
@@ -65,14 +65,14 @@ export function Folder({ id }) {
     else setWhy([]);
   }, [id, folder?.state, folder?.states.sealed]);
   if (gone) return html`<${Nothing} icon="folder" text=${t("There is no such folder (any more).")} href="#/folders" label=${t("All folders")} />`;
-  const reasons = [...new Set(why.map((one) => said(one.text)).filter(Boolean))].slice(0, 3);
+  const reasons = [...new Set(why.map((one) => one.text).filter(Boolean))].slice(0, 3);
   const head = folder && html`<header class="one">
     <${Back} href="#/folders" label=${t("All folders")} />
     <div><h1><${Name} text=${folder.name} /></h1><p class="dim">${t("from")} <${Name} text=${folder.username} /> · <${Name} text=${folder.folder} /></p></div>
     <${FolderCommands} folder=${folder} changed=${() => (load(), jobsChanged())} text />
     <div class="sum"><${Progress} folder=${folder} />
       <p><b>${percent(folder.percent)}</b> <${State} job=${folder} /> <span class="dim">${[done(folder), size(folder.sizeBytes), pace(folder)].filter(Boolean).join(" · ")}</span></p>
-      ${reasons.map((text) => html`<p class="why"><${Name} text=${text} /></p>`)}</div>
+      ${reasons.map((text) => html`<p class="why"><${Said} text=${text} /></p>`)}</div>
   </header>`;
   return html`<${Jobs} folder=${id} head=${head} counts=${folder?.states} />`;
 }

@@ -427,17 +427,17 @@ function Claim({ job }) {
 const SAID = {
   "job.queued": () => t("Ordered"),
   "job.started": ({ attempt }) => t("Attempt {n} began", { n: attempt }),
-  "job.noted": ({ text }) => said(text.replace(/(?:slsk|https?):\/\/[^\s]+?(?=:? |:?$)/g, (url) => labelOf({ url }))),
+  "job.noted": ({ text }) => html`<${Said} text=${text.replace(/(?:slsk|https?):\/\/[^\s]+?(?=:? |:?$)/g, (url) => labelOf({ url }))} />`,
   "job.paused": () => t("Paused"),
   "job.resumed": () => t("Back in the queue"),
   "job.sealed": ({ seconds, sources }) => t("Complete after {time}, from one source|Complete after {time}, from {n} sources", { time: duration(seconds), n: sources }),
-  "job.failed": ({ reason }) => t("Failed: {reason}", { reason: said(reason) }),
+  "job.failed": ({ reason }) => html`${t("Failed: {reason}", { reason: "" })}<${Said} text=${reason} />`,
   "job.cancelled": () => t("Cancelled"),
   "job.changed": ({ limitBytesS, priority }) => t("Limit {limit}, priority {priority}", { limit: limitBytesS ? rate(limitBytesS) : t("none"), priority }),
   "source.added": ({ url }) => t("Source added: {url}", { url: labelOf({ url }) }),
   "source.dropped": ({ url, banned }) => t(banned ? "Source banned: {url}" : "Source dropped: {url}", { url: labelOf({ url }) }),
   "source.preferred": ({ url, preferred }) => t(preferred ? "Source preferred: {url}" : "Source no longer preferred: {url}", { url: labelOf({ url }) }),
-  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: reason && `(${said(reason)})` }),
+  "source.changed": ({ url, standing, reason }) => html`<${Name} text=${t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: "" })} />${reason && html`(<${Said} text=${reason} />)`}`,
 };
 
 export function labelOf({ username, url }) {
@@ -451,6 +451,10 @@ export function labelOf({ username, url }) {
 }
 
 const TIMELINE = 200;
+const told = ({ kind, data }) => {
+  const text = SAID[kind]?.(data) ?? kind;
+  return typeof text === "string" ? html`<${Name} text=${text} />` : text;
+};
 
 function Timeline({ id, changes }) {
   const [events, setEvents] = useState([]);
@@ -463,7 +467,7 @@ function Timeline({ id, changes }) {
     const timer = setTimeout(() => load().catch(() => {}), changes ? 400 : 0); // many sources change together
     return () => clearTimeout(timer);
   }, [id, changes]);
-  return html`<ol class="timeline" tabindex="0" aria-label=${t("What happened")}>${[...events].reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
+  return html`<ol class="timeline" tabindex="0" aria-label=${t("What happened")}>${[...events].reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> ${told(event)}</li>`)}</ol>`;
 }
 
 // ---- the view
@@ -538,7 +542,7 @@ export function JobView({ id }) {
       </dl>
       <${Claim} job=${job} />
       ${ENDED.includes(job.state) && !job.checksum && job.identity.excluded.length > 0 && html`<p><${Change} icon="retry" label=${t("Take the other version")} onClick=${() => takeOther(job)} /></p>`}
-      ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Name} text=${said(job.reason ?? why.text)} /></p>`}
+      ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Said} text=${job.reason ?? why.text} /></p>`}
     </section>
     <${Section} title=${t("Who sent which part")}>
       ${picture.chunks > 0

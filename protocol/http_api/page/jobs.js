@@ -1,7 +1,7 @@
 // The list of jobs: pages from the server, rows in sight only, live figures, many at once, undo.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, said, say, size, status, Store, t, useStore, when } from "./lib.js";
-import { Bar, Button, Icon, Later, Name, Rows, State } from "./ui.js";
+import { Bar, Button, Icon, Later, Name, Rows, Said, State } from "./ui.js";
 
 const PAGE = 50;
 const HEIGHT = 64;
@@ -191,7 +191,7 @@ function Row({ job, at, active, chosen, choose, open, group }) {
     <span role="gridcell"><input type="checkbox" tabindex="-1" checked=${chosen} onClick=${select} aria-label=${t("Choose {name}", { name: job.name || job.id })} /></span>
     <span role="gridcell" class="what">
       <a tabindex="-1" href=${`#/job/${job.id}`} onClick=${open}><${Name} text=${job.name || job.term || t("(no name yet)")} /></a>
-      <small><${Name} text=${group ? job.folder : said(job.reason) || job.folder} /></small>
+      <small>${!group && job.reason ? html`<${Said} text=${job.reason} />` : html`<${Name} text=${job.folder} />`}</small>
     </span>
     <span role="gridcell" class="how"><${State} job=${job} /><span class="amount">${size(job.sizeBytes)}</span></span>
     <span role="gridcell" class="far"><${Bar} part=${job.percent} state=${job.state} label=${t("Stored")} /><small>${percent(job.percent)}</small></span>

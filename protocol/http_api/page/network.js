@@ -104,7 +104,9 @@ function Fleet({ fleet, load }) {
     <${Table} label=${t("Nodes")} columns=${["Node", "State", "Version"]} numbers=${["Rate", "Free", "Jobs"]} end=${t("Commands")} none=${t("No node is there.")} rows=${fleet.nodes.map((node) => [
       html`<${Name} text=${node.name} />`, state(node) || t("works"), node.version, rate(node.rateBytesS), size(node.freeBytes), t("{n} of {most}", { n: count(node.jobs), most: count(node.slots) }),
       html`<${Change} label=${fleet.draining.includes(node.name) ? t("Take jobs again") : t("Drain")} title=${`${t("Drain")}: ${node.name}`} onClick=${() => drain(node.name, !fleet.draining.includes(node.name))} />`,
-    ])} />
+    ]).concat(fleet.gone.map((node) => [
+      html`<${Name} text=${node.name} />`, html`${t("Gone: silent for {time}", { time: duration(node.silentS) })}${node.jobs.length > 0 && html`<small>${t("It had:")} <${Name} text=${node.jobs.join(", ")} /></small>`}`, "–", "–", "–", "–", "",
+    ]))} />
     ${fleet.jobs.length > 0 && html`<h3>${t("Its jobs")}</h3><${Table} label=${t("Its jobs")} columns=${["File", "State", "Nodes"]} numbers=${["Size", "Parts"]} rows=${fleet.jobs.map((job) => [
       html`<${Name} text=${job.name} /><small><${Said} text=${job.reason} /></small>`, t(JOBS[job.state]), job.nodes.join(", ") || "–", size(job.sizeBytes), job.parts ? t("{n} of {most}", { n: count(job.partsStored), most: count(job.parts) }) : "–",
     ])} />`}

@@ -47,11 +47,21 @@ export function Name({ text, class: kind, lang }) {
   return html`<bdi class=${kind} lang=${lang} title=${cut.length < text.length || cut.length > 60 ? cut.replace(MARKS, "\ufffd") : null}>${parts}</bdi>`;
 }
 
-/** A sentence of the daemon in the page's language, or marked as the English that it still is. */
-export function Said({ text }) {
+/** `[text, whether it is English still]` of the parts of a sentence that were put together. */
+function parts(text) {
   const now = said(text);
-  return html`<${Name} text=${now} lang=${now === text && language !== "en" ? "en" : null} />`;
+  if (now === text) return [[text, /\s/.test(text)]]; // a word by itself is a name
+  for (const mark of ["; ", ": ", ", "]) {
+    const at = text.indexOf(mark);
+    const both = [text.slice(0, at), text.slice(at + mark.length)];
+    if (at > 0 && both.map(said).join(mark) === now) return [...parts(both[0]), [mark], ...parts(both[1])];
+  }
+  return [[now]];
 }
+
+/** A sentence of the daemon in the page's language; what of it is English still is marked as that. */
+export const Said = ({ text }) =>
+  !text || language === "en" ? html`<${Name} text=${text} />` : parts(text).map(([part, english]) => html`<${Name} text=${part} lang=${english ? "en" : null} />`);
 
 export function Toasts() {
   const all = useStore(toasts);

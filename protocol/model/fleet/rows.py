@@ -99,6 +99,9 @@ class WindowRow(Row, array_like=False, forbid_unknown_fields=False):
     epoch: int
     """As in the job's row when it was made: parts of an upload that is gone count for nothing."""
     parts: tuple[PartRow, ...] = ()
+    ahead: tuple[PartRow, ...] = ()
+    """Parts that the destination has while users still send others of the window, each from one source. They count once
+    another process takes the window: its holder may yet find that one of its users has another file."""
 
 
 class CheckRow(Row, array_like=False, forbid_unknown_fields=False):

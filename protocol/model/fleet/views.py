@@ -12,6 +12,16 @@ OUT: Final = "out"
 """... or it stays out until it is started again."""
 
 
+class GoneNode(Value):
+    """A node that is not there any more."""
+
+    name: str
+    silent_s: float
+    """Since its last sign of life that the node that answers has heard."""
+    jobs: tuple[str, ...]
+    """Names of the jobs that it had; others go on with them."""
+
+
 class FleetView(Value):
     """The fleet as one node sees it."""
 
@@ -30,6 +40,8 @@ class FleetView(Value):
     draining: tuple[str, ...]
     bus_bytes: int
     """That this node moved through the broker since it was connected."""
+    gone: tuple[GoneNode, ...] = ()
+    """Nodes that were there within the last day."""
 
 
 class FleetJobView(Value):
@@ -45,7 +57,7 @@ class FleetJobView(Value):
     parts: int
     """Number of its parts, 0 while unknown ..."""
     parts_stored: int
-    """... and how many of them have a row: the destination has them."""
+    """... and how many of them the destination has, those that users' windows have sent ahead among them."""
     priority: int
     attempt: int
     reason: str
