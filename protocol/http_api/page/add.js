@@ -1,6 +1,5 @@
 // New downloads: addresses, folders of users, Metalinks, by hand or dropped; and limits of jobs.
-import { useEffect, useState } from "./vendor/hooks.mjs";
-import { ask, bytesOf, html, Refused, ROOT, said, say, size, status, t } from "./lib.js";
+import { ask, bytesOf, html, Refused, ROOT, said, say, size, status, t, useEffect, useState } from "./lib.js";
 import { Button, Field, Name } from "./ui.js";
 import { FormDialog } from "./parts.js";
 
@@ -16,7 +15,7 @@ export function LimitDialog({ close, title = t("Limit"), limit, send }) {
 }
 
 /** What a Metalink document seems to have, to be shown before it is sent: the daemon reads it. No markup is made of it. */
-export function readMetalink(text) {
+function readMetalink(text) {
   const plain = (word) => word.replace(/&(lt|gt|amp|quot|apos);/g, (_, name) => ({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" })[name]).trim();
   const inside = (body, tag) => [...body.matchAll(new RegExp(`<${tag}(\\s[^>]*)?>([^<]*)</${tag}>`, "gi"))];
   return [...text.matchAll(/<file\s+name="([^"]*)"[^>]*>([\s\S]*?)<\/file>/gi)].map(([, name, body]) => ({
@@ -35,7 +34,7 @@ const nameOf = (url) => {
 };
 
 /** `{ username, remoteFolder }` of the address of a user's folder, which ends with a slash; null of anything else. */
-export function folderOf(url) {
+function folderOf(url) {
   try {
     const [, user, path] = /^slsk:\/\/([^/]+)\/(.+)$/i.exec(url) ?? [];
     const whole = path && decodeURIComponent(path);

@@ -1,7 +1,6 @@
 // The frame of the page: login, navigation, theme, notifications; views are loaded when they are opened.
 import { h, render } from "./vendor/preact.mjs";
-import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useEvery, useStore, words } from "./lib.js";
+import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useEffect, useEvery, useRef, useState, useStore, words } from "./lib.js";
 import { Button, Field, Icon, Logo, Name, Toasts } from "./ui.js";
 import { Jobs, jobEvent, jobsChanged } from "./jobs.js";
 

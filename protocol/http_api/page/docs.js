@@ -1,7 +1,6 @@
 // The API's document, rendered: every route with its parameters, bodies and answers.
 import { h, render } from "./vendor/preact.mjs";
-import { useEffect, useState } from "./vendor/hooks.mjs";
-import { base, get, html } from "./lib.js";
+import { base, get, html, useEffect, useState } from "./lib.js";
 
 document.documentElement.lang = "en"; // the document is, so all around it is
 document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto";

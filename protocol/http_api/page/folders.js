@@ -1,6 +1,5 @@
 // Folder downloads: a user's folder as one order; all of them, and one with its files.
-import { useEffect, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, count, duration, get, html, percent, query, rate, ROOT, say, size, t, useEvery } from "./lib.js";
+import { ask, attempt, count, duration, get, html, percent, query, rate, ROOT, say, size, t, useEffect, useEvery, useState } from "./lib.js";
 import { Bar, Button, Name, Said, State } from "./ui.js";
 import { Back, Change, Nothing } from "./parts.js";
 import { Jobs, jobsChanged } from "./jobs.js";

@@ -1,6 +1,5 @@
 // One job: the map of who sent what, sources, rates, what happened, what it claims.
-import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, t, useEvery, when } from "./lib.js";
+import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, t, useEffect, useEvery, useMemo, useRef, useState, when } from "./lib.js";
 import { Bar, Button, Field, Name, Said, State } from "./ui.js";
 import { Back, Calm, Canvas, Change, FormDialog, Nothing, Section, Table } from "./parts.js";
 import { Commands, ENDED, jobsChanged } from "./jobs.js";
@@ -53,14 +52,14 @@ function pattern(context, source) {
   return context.createPattern(tile, "repeat");
 }
 
-export function Swatch({ source }) {
+function Swatch({ source }) {
   return html`<${Canvas} class="swatch" aria-hidden="true" again=${[source]} draw=${(on, width, height) => ((on.fillStyle = pattern(on, source)), on.fillRect(0, 0, width, height))} />`;
 }
 
 // ---- the map
 
 /** Ranges `[first, count, state, source]` in order, with those of `change` in the place of what was there. */
-export function merged(ranges, change, now = 0) {
+function merged(ranges, change, now = 0) {
   const out = [];
   let at = 0;
   let rest = null; // what a change leaves of the range it ends in
@@ -92,7 +91,7 @@ const ROW = 22;
 const GAP = 6;
 
 /** Where the heads of the transfers are: the first chunk of each lease that is not there yet. */
-export const headsOf = (ranges) => {
+const headsOf = (ranges) => {
   const heads = new Map();
   for (const [first, , state, source] of ranges) if (state === LEASED && source >= 0 && !heads.has(source)) heads.set(source, first);
   return heads;
@@ -405,7 +404,7 @@ function MoreSources({ job, close }) {
 const PROVEN = { digest: "the digest of the whole file is as given", decoded: "the whole file was decoded, and its own checks hold", pieces: "every piece has the hash that was given" };
 
 /** What is known of the content, in the words of the daemon's `identity.text`, in the page's language. */
-export function claimOf({ kind, contributors, groups, checksAgreed, excludedShare, excluded, container }) {
+function claimOf({ kind, contributors, groups, checksAgreed, excludedShare, excluded, container }) {
   const checks = t("one overlap check agrees|{n} overlap checks agree", { n: checksAgreed });
   const frames = t("the file's own checks hold where sources meet");
   let text;
@@ -440,7 +439,7 @@ const SAID = {
   "source.changed": ({ url, standing, reason }) => html`<${Name} text=${t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: "" })} />${reason && html`(<${Said} text=${reason} />)`}`,
 };
 
-export function labelOf({ username, url }) {
+function labelOf({ username, url }) {
   if (username) return username;
   try {
     const found = new URL(url);

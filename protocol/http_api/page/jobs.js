@@ -1,6 +1,5 @@
 // The list of jobs: pages from the server, rows in sight only, live figures, many at once, undo.
-import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, said, say, size, status, Store, t, useStore, when } from "./lib.js";
+import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, said, say, size, status, Store, t, useEffect, useMemo, useRef, useState, useStore, when } from "./lib.js";
 import { Bar, Button, Icon, Later, Name, Rows, Said, State } from "./ui.js";
 
 const PAGE = 50;

@@ -3,6 +3,7 @@ import { h } from "./vendor/preact.mjs";
 import { useEffect, useReducer, useRef } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
 
+export * from "./vendor/hooks.mjs";
 export const html = htm.bind(h);
 export const base = document.querySelector("meta[name=base]").content;
 export const ROOT = "/api/v0/multisource";

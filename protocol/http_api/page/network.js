@@ -1,6 +1,5 @@
 // The daemon's own affairs: login, limits and their times, fleet, users stopped, processes, disk.
-import { useState } from "./vendor/hooks.mjs";
-import { ask, attempt, bytesOf, can, count, duration, get, html, language, rate, ROOT, say, seconds, size, status, t, useEvery, useStore, when } from "./lib.js";
+import { ask, attempt, bytesOf, can, count, duration, get, html, language, rate, ROOT, say, seconds, size, status, t, useEvery, useState, useStore, when } from "./lib.js";
 import { Bar, Button, Field, Name, Said } from "./ui.js";
 import { Change, FormDialog, Section, Table } from "./parts.js";
 import { LimitDialog } from "./add.js";

@@ -1,6 +1,5 @@
 // Parts of the views that are loaded when they are opened.
-import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { attempt, can, html, t } from "./lib.js";
+import { attempt, can, html, t, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { Button, Icon } from "./ui.js";
 
 /** A part of a view, called by its heading. */
@@ -26,7 +25,7 @@ export function Table({ label, columns, numbers = [], rows, none, end, class: ki
 }
 
 /** A dialog of the browser: modal, focus kept inside, closed by Escape. */
-export function Dialog({ title, close, children, wide }) {
+function Dialog({ title, close, children, wide }) {
   const box = useRef();
   const id = useId();
   useEffect(() => {

@@ -1,6 +1,5 @@
 // From words to a swarm: files as users answer, how sure and how fast each would be; and the wishlist.
-import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, can, count, decimal, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, status, t, useEvery, useStore, when } from "./lib.js";
+import { ask, attempt, can, count, decimal, duration, get, html, Live, paint, percent, rate, ROOT, said, say, size, status, t, useEffect, useEvery, useRef, useState, useStore, when } from "./lib.js";
 import { Button, Icon, Name } from "./ui.js";
 import { Change, Nothing } from "./parts.js";
 import { orderFolder } from "./add.js";
@@ -21,7 +20,7 @@ const sureness = (match) =>
   ({ single: () => ["one", t("one user")], names: () => ["fair", t("size and names agree")], attributes: () => ["high", t("size, names and sound agree")] })[match.sureness]();
 
 /** Seconds from one user alone and from a swarm, by what they advertise, and how many more are disturbed for it. */
-export function predicted(match) {
+function predicted(match) {
   const free = match.sources.filter((one) => one.slotsFree && one.speedBytesS > 0).map((one) => one.speedBytesS).sort((a, b) => b - a);
   if (!free.length) return null;
   const alone = match.size / free[0];

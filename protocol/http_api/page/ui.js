@@ -1,6 +1,5 @@
 // Small parts that views are made of.
-import { useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { html, language, said, t, toasts, useStore, words } from "./lib.js";
+import { html, language, said, t, toasts, useEffect, useLayoutEffect, useRef, useState, useStore, words } from "./lib.js";
 
 const PATHS = {
   jobs: "M4 6h16M4 12h16M4 18h10",
@@ -100,7 +99,7 @@ const PHASES = {
   waiting: "Waiting",
   sealing: "Finishing",
 };
-export const stateName = (job) => t((job.state === "active" && PHASES[job.phase]) || STATES[job.state] || job.state);
+const stateName = (job) => t((job.state === "active" && PHASES[job.phase]) || STATES[job.state] || job.state);
 export const State = ({ job }) => html`<span class=${`state ${job.state}`}>${stateName(job)}</span>`;
 
 /** Rows of one height, of which only those in sight exist. `row(index)` draws one; up to `count` of them. */
