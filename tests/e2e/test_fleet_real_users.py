@@ -1,4 +1,7 @@
-"""A fleet of two real daemons, each with a login of its own, and one file from real Nicotine+ users of both."""
+"""A fleet of two real daemons, each with a login of its own, and one file from real Nicotine+ users of both.
+
+Into a shared folder, and by presigned addresses into a bucket of an S3 server on loopback.
+"""
 
 import re
 from contextlib import ExitStack
@@ -7,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from actors.fleet.brokers import Brokers
+from actors.fleet.brokers import Brokers, BucketServer
 from tests.e2e.test_fleet_users import MIB, NODES, USERS, logged_in
 from tests.fleet import Fleet
 from tests.real_peers import nicotine
@@ -25,7 +28,10 @@ pytestmark = [
 ]
 
 
-def test_real_users_of_two_nodes_send_one_file_and_both_ledgers_say_what_the_users_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("into", ["folder", "bucket"])
+def test_real_users_of_two_nodes_send_one_file_and_both_ledgers_say_what_the_users_say(
+    into: str, tmp_path: Path
+) -> None:
     music, out = tmp_path / "music", tmp_path / "out"
     music.mkdir()
     out.mkdir()
@@ -39,7 +45,12 @@ def test_real_users_of_two_nodes_send_one_file_and_both_ledgers_say_what_the_use
             for name, rate in zip(names, RATES_KIB_S, strict=True)
         }
         brokers = leaving.enter_context(Brokers(tmp_path / "broker")).start()
-        fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, str(out)))
+        if into == "bucket":
+            server = leaving.enter_context(BucketServer(tmp_path / "s3", "song-bucket")).start()
+            fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, "s3://song-bucket", endpoint=server.url))
+            out = server.folder
+        else:
+            fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, str(out)))
         for peer in peers.values():
             peer.wait_until_ready()
         logged_in(fleet, box)
