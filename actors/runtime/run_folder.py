@@ -2,7 +2,7 @@
 
 A folder (0700) holds a lock file whose flock says that its owner, or a process forked from it, lives. Where a whole
 process group was killed at once nothing is left that could remove the folder; the next start does. The lock goes last;
-a folder without one (older versions, killed while they removed it) goes when all in it are sockets that nobody serves.
+a folder without one, left by a process that was killed while it removed it, goes when all in it are dead sockets.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import shutil
 import socket
 import stat
 import tempfile
-import time
 from typing import Final
 
 from actors.runtime.stop_signals import stop_signals_deferred
@@ -40,7 +39,6 @@ def make_run_folder(name_bytes_max: int, *, wanted: str | None = None) -> str:
             continue
         if len(os.fsencode(f"{base}/{PREFIX}12345678/")) + name_bytes_max > SOCKET_PATH_BYTES_MAX:
             continue
-        _sweep(base)
         while True:
             path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
             try:
@@ -49,6 +47,7 @@ def make_run_folder(name_bytes_max: int, *, wanted: str | None = None) -> str:
                 continue  # as below, after we were stopped here for long
             if _locked(fd) and os.path.exists(os.path.join(path, _LOCK)):
                 _locks[path] = fd
+                _sweep(base, now_s=os.stat(path).st_mtime)
                 return path
             os.close(fd)  # another start took it for one that was left behind
     raise OSError(errno.ENAMETOOLONG, "no folder short enough for sockets")
@@ -71,8 +70,8 @@ def use_for_multiprocessing() -> None:
             multiprocessing.util.Finalize(None, remove_run_folder, args=(config["tempdir"],), exitpriority=-100)
 
 
-def _sweep(base: str) -> None:
-    """Remove the folders in `base` whose processes are gone."""
+def _sweep(base: str, *, now_s: float) -> None:
+    """Remove the folders in `base` whose processes are gone. `now_s`: by the clock of its file system."""
     with os.scandir(base) as entries:
         ours = [
             entry.path for entry in entries if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False)
@@ -84,7 +83,7 @@ def _sweep(base: str) -> None:
             try:
                 fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
-                _sweep_unlocked(path)
+                _sweep_unlocked(path, now_s)
                 continue
             try:
                 if _locked(fd):
@@ -93,10 +92,10 @@ def _sweep(base: str) -> None:
                 os.close(fd)
 
 
-def _sweep_unlocked(path: str) -> None:
+def _sweep_unlocked(path: str, now_s: float) -> None:
     """Remove an old folder without a lock that holds nothing but sockets of ours without a process. Raises OSError."""
     status = os.lstat(path)
-    young = time.time() - status.st_mtime < UNLOCKED_S_MIN
+    young = now_s - status.st_mtime < UNLOCKED_S_MIN
     if young or stat.S_IMODE(status.st_mode) != 0o700 or not _NAME.fullmatch(os.path.basename(path)):
         return
     found = [os.path.join(path, name) for name in os.listdir(path)]
@@ -115,7 +114,7 @@ def _is_dead_socket(path: str) -> bool:
 
 
 def _remove(path: str) -> None:
-    """Remove a folder, the lock last: whoever is killed while it does so leaves what the next start finds."""
+    """Remove a folder, the lock last: where this is interrupted by a kill, the next start finds what is left."""
     with contextlib.suppress(OSError):
         for name in os.listdir(path):
             if name != _LOCK:
