@@ -32,4 +32,4 @@ class ChunkDispatcher(Actor):
         """One tick is under way at a time: the core's own word to itself is a tick too."""
         if self._tick is not None:
             self._tick.cancel()
-        self._tick = self.bus.post_later(self._state.tick_s, self.address, Ticked())
+        self._tick = self.bus.post_later(self._state.tick_s(time.monotonic()), self.address, Ticked())

@@ -143,6 +143,7 @@ class World:
         self._post_all(self.state.start())
         self._populate()
         self._tick()
+        self._tick_dispatcher()
 
     def _files(self) -> tuple[bytes, ...]:
         """The marks of the files that the sources have."""
@@ -238,8 +239,12 @@ class World:
     def _tick(self) -> None:
         if self.ended is None:
             self._deliver(WATCHDOG, Ticked())
-            self._deliver(DISPATCHER, Ticked())
             self.at(self.now_s + TICK_S, self._tick)
+
+    def _tick_dispatcher(self) -> None:
+        if self.ended is None:
+            self._deliver(DISPATCHER, Ticked())
+            self.at(self.now_s + self.state.tick_s(self.now_s), self._tick_dispatcher)
 
     # -- running
 

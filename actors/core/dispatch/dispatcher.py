@@ -448,9 +448,8 @@ class DispatchState:
         if not self._reports.defer(now_s):
             self._reports.report_if_due(self.phase, self.leases, now_s)
 
-    @property
-    def tick_s(self) -> float:
-        return self._reports.tick_s(self.phase, self.leases)
+    def tick_s(self, now_s: float) -> float:
+        return self._reports.tick_s(self.phase, self.leases, in_doubt=self.content.in_doubt, now_s=now_s)
 
     def _end_if_starved(self, now_s: float) -> None:
         """End, wait or begin a round of retries when no source has a lease, waits or may try again."""

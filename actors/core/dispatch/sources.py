@@ -509,6 +509,11 @@ class IdleOrder:
     def discard(self, source: int) -> None:
         self._idle.discard(source)
 
+    @property
+    def has_usable(self) -> bool:
+        """Whether any of them may take a lease, now or later."""
+        return any(self._sources[number].usable for number in self._idle)
+
     def ready(self, now_s: float, *, any_offset: bool) -> Iterator[Source]:
         """Yield the sources that could take a lease now, the first to choose first.
 

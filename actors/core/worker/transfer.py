@@ -13,6 +13,9 @@ from protocol.model.value import Struct
 
 FILL_S: Final = 0.25
 """A slot is filled for about this long: slow sources hand over single chunks, fast ones a whole slot."""
+FILL_SLOW_S: Final = 0.95
+FILL_SLOW_BYTES: Final = 16 << 10
+"""Unless that is hardly anything: then up to so much is waited for. Each slot costs three messages and a record."""
 FILL_S_MAX: Final = 1.0
 """A source that became slow hands over at the end of the chunk in which this has passed."""
 REPORT_S: Final = 0.2
@@ -229,9 +232,10 @@ class Transfer:
         return self.size_bytes >= 0 and self.position >= self.size_bytes
 
     def _aim(self, length: int, now_s: float) -> None:
-        """Fill the next slot for about `FILL_S`."""
+        """Fill the next slot for about `FILL_S`, up to `FILL_SLOW_S` where little comes in that."""
         took_s = max(now_s - self._slot_since_s, 1e-4) if self._slot_since_s is not None else FILL_S
-        likely = int(length / took_s * FILL_S / self.chunk_size)
+        rate = length / took_s
+        likely = int(max(rate * FILL_S, min(rate * FILL_SLOW_S, FILL_SLOW_BYTES)) / self.chunk_size)
         # Grow by doubling: the first slot of a transfer may hold what the kernel had buffered.
         self._fill_chunks = max(1, min(likely, 4 * self._fill_chunks, self._slot_chunks))
 

@@ -349,3 +349,14 @@ def test_a_bucket_holds_a_fifth_of_a_second_and_gives_no_crumbs() -> None:
     slow.cap(100.0, now_s=0.0)
     assert (slow.allowance(5000, now_s=10.0), slow.allowance(5000, now_s=10.3)) == (0, 1030)
     assert slow.allowance(5000, now_s=99.0) == 2048
+
+
+def test_a_slot_of_a_slow_source_holds_more_than_one_small_chunk() -> None:
+    subject, now_s, handed = ride(0, 9, size=9 * CHUNK), 0.0, []
+    while not subject.done:
+        now_s += 0.1
+        subject.took(min(subject.want, 2 * K), now_s=now_s)  # 20 KiB/s: a chunk in 0.2 s
+        given = subject.handover(now_s=now_s)
+        if given is not None:
+            handed.append(given)
+    assert runs(handed) == [(0, CHUNK), (1, 4 * CHUNK), (5, 4 * CHUNK)]
