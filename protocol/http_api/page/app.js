@@ -39,11 +39,7 @@ document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto"
 
 // ---- login
 
-const known = () =>
-  get(`${ROOT}/status`).then(
-    (now) => (status.set(now), session.set(now.caller)),
-    () => get(`${ROOT}/session`).then((who) => session.set(who)), // the job manager is away, or it is a stranger
-  );
+const known = () => get(`${ROOT}/status`).then((now) => (status.set(now), session.set(now.caller)), () => get(`${ROOT}/session`).then((who) => session.set(who)));
 const login = (body) => ask("POST", `${ROOT}/session`, body).then(known);
 
 function Login() {
@@ -123,15 +119,15 @@ async function lookForWishes() {
 }
 
 function follow() {
-  const last = status.value?.lastEvent;
-  let fresh = last !== undefined; // what is shown first is asked for after that event: none is missed, nothing asked for twice
+  const last = status.value?.lastEvent; // what is shown was asked for after it
+  let fresh = last >= 0;
   const handlers = { open: () => (fresh ? (fresh = false) : (count(), jobsChanged())) };
   const kinds = ["queued", "started", "progressed", "noted", "paused", "resumed", "sealed", "failed", "cancelled", "deleted", "changed"];
   for (const kind of kinds) handlers[`job.${kind}`] = jobEvent;
   for (const kind of kinds.filter((kind) => kind !== "progressed"))
     handlers[`job.${kind}`] = (event) => (jobEvent(event), count(), notify(event));
   for (const kind of ["session.changed", "process.lost", "process.ready", "daemon.started"]) handlers[kind] = count;
-  return new Live("/api/v0/events/stream", handlers, { resume: true, last });
+  return new Live("/api/v0/events/stream", handlers, { last });
 }
 
 // ---- the frame

@@ -248,21 +248,18 @@ export const can = (role) => {
 
 // ---- live events
 
-/**
- * An event source that rests while the page is hidden, unless `always`, and comes back by itself, also to a restarted daemon.
- * With `resume` it goes on after the event that it heard last; `last`: the id of the one that it begins behind.
- */
+/** An event source that rests while the page is hidden, unless `always`, and comes back by itself. */
 export class Live {
-  constructor(path, handlers, { resume = false, last = "", always = false } = {}) {
-    Object.assign(this, { path, handlers, resume, last, pause: 1000 });
+  constructor(path, handlers, { last, always } = {}) {
+    Object.assign(this, { path, handlers, last, pause: 1000 });
     this.seen = () => (document.hidden ? this.rest() : this.open());
     always || document.addEventListener("visibilitychange", this.seen);
-    (document.hidden && !always) || this.open();
+    always ? this.open() : this.seen();
   }
   open() {
     if (this.source) return;
     clearTimeout(this.timer);
-    const mark = this.resume && this.last !== "" ? `?lastEventId=${this.last}` : "";
+    const mark = this.last >= 0 ? `?lastEventId=${this.last}` : "";
     const source = (this.source = new EventSource(base + this.path + mark));
     source.onopen = () => {
       this.pause = 1000;

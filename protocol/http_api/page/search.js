@@ -105,7 +105,7 @@ export function Search() {
       matches: ({ matches, hits }) => (Object.assign(last, { matches, hits }), paint(redraw.current)),
       refused: ({ detail, retryAfterS }) => end("refused", retryAfterS ? `${said(detail)} (${t("again in {time}", { time: duration(retryAfterS) })})` : said(detail)),
       ended: () => end("ended"),
-    }, { always: true }); // opened again it would be another search: after a look at another tab, after a break
+    }, { always: true }); // opened again it would be another search
     source.source.onerror = async () => {
       end("refused", "");
       try {
