@@ -229,5 +229,5 @@ function App() {
 }
 
 render(h(App), document.getElementById("app"));
-// Not needed to work: after everything that is.
+// Not needed to work: last.
 setTimeout(() => document.head.append(Object.assign(document.createElement("link"), { rel: "icon", href: `${base}/page/icon.svg` })), 10_000);
