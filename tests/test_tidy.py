@@ -119,11 +119,10 @@ WALL_CLOCK_HOMES = {
     "protocol/http_api/native/wishlist.py",
     "protocol/http_api/events/hook_delivery.py",
     "actors/fleet/node.py",
-    "actors/runtime/run_folder.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
-that is a date, how long a session holds, when a search began, when a webhook was signed, the clock that a fleet's node
-shows to the others, and the age of a folder."""
+that is a date, how long a session holds, when a search began, when a webhook was signed, and the clock that a fleet's
+node shows to the others."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 FILES_IN_FOLDER_MAX = 20
