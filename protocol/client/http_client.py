@@ -179,7 +179,7 @@ def _refusal(content: bytes) -> tuple[str, str] | None:
 
 def _no_answer(access: Access, error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectError):
-        return f"no daemon at {access.url} ({_reason(error)}); start one: run.py daemon"
+        return f"no daemon at {access.url} ({_reason(error)}); start one: shoal daemon"
     if isinstance(error, httpx.TimeoutException):
         return f"the daemon at {access.url} does not answer"
     return f"the connection to the daemon at {access.url} broke"

@@ -416,7 +416,7 @@ def test_an_unknown_id_and_no_daemon_are_one_line(house: House) -> None:
         away = house.run("jobs", "--url", url)
     assert (away.code, away.the_line) == (
         7,
-        f"error: no daemon at {url} (connection refused); start one: run.py daemon",
+        f"error: no daemon at {url} (connection refused); start one: shoal daemon",
     )
 
 

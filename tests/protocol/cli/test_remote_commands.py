@@ -71,7 +71,7 @@ def test_without_a_daemon_every_command_is_one_line_and_exit_code_7(
     monkeypatch.setenv("SHOAL_URL", NOWHERE)
     result, recorder = run(*words)
     assert result.exit_code == 7
-    assert result.stderr == f"error: no daemon at {NOWHERE} (connection refused); start one: run.py daemon\n"
+    assert result.stderr == f"error: no daemon at {NOWHERE} (connection refused); start one: shoal daemon\n"
     assert recorder.asked == [], "nothing is fetched here instead"
 
 

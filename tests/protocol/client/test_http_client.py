@@ -100,7 +100,7 @@ def test_nobody_there_is_said_with_the_reason() -> None:
             daemon.job("x")
     assert (refused.value.kind, refused.value.detail) == (
         "away",
-        f"no daemon at {url} (connection refused); start one: run.py daemon",
+        f"no daemon at {url} (connection refused); start one: shoal daemon",
     )
 
 
