@@ -234,7 +234,7 @@ class ChunkTracker:
                 self._forget(lease)
         return change
 
-    def grant_check(self, source: int, chunk: int, count: int = 1, *, now_s: float) -> Lease:
+    def grant_check(self, source: int, chunk: int, count: int, *, now_s: float) -> Lease:
         """Lease stored chunks to be read once more. It holds nothing."""
         lease = self._new_lease(source, chunk, chunk + count, now_s=now_s, shared=True)
         lease.check = True

@@ -193,3 +193,11 @@ def test_a_source_without_offsets_that_nobody_has_measured_takes_no_tail() -> No
     state = board("a" * 20 + "c" * 20, rates={"a": 1.0, "c": 0.01})
     serve(state, "b", offset_ok=False)
     assert "b" not in drawn(state)[20:]
+
+
+def test_a_faster_source_that_can_only_begin_at_the_front_keeps_no_other_from_what_is_free() -> None:
+    state = board("#" * 32 + "aaaa##....", rates={"a": 4.0})
+    add(state, "b", 8.0, offset_ok=False)
+    serve(state, "c", 1.0)
+    assert "b" not in drawn(state)
+    assert "c" in drawn(state)

@@ -28,6 +28,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, Post
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.identity import Claim
+from protocol.model.source_url import Window, windowed
 from tests.actors.core.dispatch.boards import (
     CHUNK,
     NOW_S,
@@ -225,3 +226,12 @@ def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:
     posts = deliver(state, ProcessReady(process="soulseek", pid=2))
     assert [asked.source for asked in said(posts, EnqueueFile)] == [1]
     assert drawn(state)[2:4] == "aa", "who has bytes rides on"
+
+
+def test_of_a_user_whose_stops_of_the_day_are_spent_only_a_window_that_would_end_with_a_stop_is_left_out() -> None:
+    state = DispatchState(wanted(name="f", stops_per_day=8), now_s=NOW_S)
+    size, whole = 4 * CHUNK, "slsk://ann/f"
+    names = [whole, windowed(whole, Window(0, CHUNK, size)), windowed(whole, Window(CHUNK, size, size))]
+    for number, name in enumerate(names):
+        deliver(state, joined(number, name=name, peer=f"user-{number}", path="f", size_bytes=size, stops_today=8))
+    assert [source.state is SourceState.BANNED for source in state.sources.values()] == [False, True, False]
