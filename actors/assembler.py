@@ -69,27 +69,6 @@ from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoile
 from storage.placing.placement import Origin, PlacedFile, place
 from storage.shared_memory import Arena
 
-AssemblerInbox = (
-    OpenPartFile
-    | ValidatorSeen
-    | SlotFilled
-    | ClaimSlots
-    | SizeLearned
-    | DropChunks
-    | SourcesJudged
-    | CheckBoundaries
-    | CheckContainer
-    | ComparePieces
-    | SealFile
-    | ClosePartFile
-    | JobClosed
-    | CommitRecords
-    | BackgroundWorkEnded
-    | RemovePartFile
-    | PieceHashed
-    | GetChunkDigest
-)
-
 AboutPartFile = (
     OpenPartFile
     | ValidatorSeen
@@ -102,6 +81,16 @@ AboutPartFile = (
     | SealFile
     | ClosePartFile
     | JobClosed
+)
+AssemblerInbox = (
+    AboutPartFile
+    | SlotFilled
+    | ClaimSlots
+    | CommitRecords
+    | BackgroundWorkEnded
+    | RemovePartFile
+    | PieceHashed
+    | GetChunkDigest
 )
 COMMIT_S: Final = 1.0
 RANGES_PER_MESSAGE: Final = 2000
