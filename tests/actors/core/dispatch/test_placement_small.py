@@ -4,8 +4,8 @@ import pytest
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import LeaseExtended, LeaseGranted, LeaseTrimmed
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, drawn, lease_of, said, serve
+from protocol.messages import LeaseExtended, LeaseGranted, LeaseTrimmed, Ticked
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, drawn, lease_of, said, serve
 from tests.actors.core.dispatch.replies import measured, stored
 
 
@@ -201,3 +201,13 @@ def test_a_faster_source_that_can_only_begin_at_the_front_keeps_no_other_from_wh
     serve(state, "c", 1.0)
     assert "b" not in drawn(state)
     assert "c" in drawn(state)
+
+
+@pytest.mark.parametrize(("guessed", "chunks_s"), [(False, 2.0), (True, 0.0)])
+def test_until_a_lease_is_measured_its_source_counts_with_its_rate_unless_that_was_guessed(
+    guessed: bool, chunks_s: float
+) -> None:
+    state = board("aaaa............", rates={"a": 1.0})
+    add(state, "b", 2.0).rate_guessed = guessed
+    deliver(state, Ticked())
+    assert lease_of(state, "b").prior_rate_bytes_s == chunks_s * CHUNK

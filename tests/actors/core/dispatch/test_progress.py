@@ -10,8 +10,8 @@ from actors.core.dispatch.chunk_tracker import ChunkTracker, Contributors
 from actors.core.dispatch.dispatcher import Phase
 from actors.core.dispatch.progress import CELLS_MAX, QUIET_S, chunk_map, row
 from actors.core.dispatch.sources import Source, SourceState
-from protocol.messages import MirrorsNamed, SourceDescribed
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, lease_of, said
+from protocol.messages import LeaseRevoked, MirrorsNamed, SourceDescribed
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, drawn, lease_of, said
 
 RESUMED = -2
 """An owner that is not known."""
@@ -147,3 +147,11 @@ def test_a_document_says_the_size_unless_the_order_does(ordered: int, document: 
     deliver(state, SourceDescribed(job=1, source=0, document=document, name="g", size_bytes=500))
     assert state.admission.ordered_bytes == taken
     assert state.sources[0].proposed_name == "g"
+
+
+def test_who_names_another_digest_than_two_others_loses_its_lease_at_once() -> None:
+    state = board("aaaabbbbcccc", rates=dict.fromkeys("abc", 1.0))
+    digests = ["sha256:" + mark * 64 for mark in "001"]
+    posts = [deliver(state, SourceDescribed(job=1, source=n, checksums=(digests[n],))) for n in range(3)]
+    assert [revoked.source for revoked in said([post for part in posts for post in part], LeaseRevoked)] == [2]
+    assert "c" not in drawn(state)

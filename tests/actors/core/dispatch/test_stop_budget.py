@@ -6,7 +6,7 @@ from actors.core.dispatch.stop_cost import gain_min_s
 from protocol.messages import EnqueueFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import CHUNK, add, as_peer, board, deliver, drawn, lease_of
+from tests.actors.core.dispatch.boards import CHUNK, add, as_peer, board, deliver, drawn, lease_of, serve
 from tests.actors.core.dispatch.queued_users import of, turn, user
 
 
@@ -35,6 +35,16 @@ def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
 def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
     state = user("aaaa............####", rates={"a": 1.0}, rate=1.0, stops=3)
     assert not of(deliver(state, Ticked()), EnqueueFile)
+
+
+@pytest.mark.parametrize(("rate", "duplicated"), [(0.01, True), (0.02, False)])
+def test_the_last_chunk_of_whose_stops_are_spent_is_fetched_twice_where_it_takes_more_than_a_minute(
+    rate: float, duplicated: bool
+) -> None:
+    state = board("###a", rates={"a": rate})
+    as_peer(state, "a", stops=3)
+    serve(state, "b", 1.0)
+    assert drawn(state) == ("###B" if duplicated else "###a")
 
 
 @pytest.mark.parametrize(
