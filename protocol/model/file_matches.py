@@ -22,7 +22,10 @@ NAME_CHARS_MAX: Final = 4000
 DURATION_SLACK_S: Final = 1
 """Clients round the same length up or down."""
 RATE_SLACK_KBIT_S: Final = 1
-_WORD: Final = re.compile(r"[^\W_]+[#+\u266d-\u266f]*|&")
+_WORD: Final = re.compile(
+    r"[^\W_]+[#+\u266d-\u266f]*|&|[\U0001f1e6-\U0001f1ff]{2}|[\u2600-\u27bf\U0001f000-\U0001faff]"
+)
+"""Letters and digits; also flags, which name regions, and pictures."""
 _PADDING: Final = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")
 _APOSTROPHES: Final = re.compile(r"['`\u00b4\u2018\u2019\u02bc]")
 _SAME_WORDS: Final = {"&": "and", "featuring": "feat", "ft": "feat"}

@@ -182,6 +182,9 @@ def test_names_of_the_same_words_are_one_file(one: str, other: str) -> None:
         ("が.mp3", "か.mp3"),
         ("й.mp3", "и.mp3"),
         ("?!.mp3", "!!.mp3"),
+        ("tide \U0001f1f8\U0001f1ea.mp3", "tide \U0001f1ea\U0001f1f8.mp3"),  # flags: Sweden, Spain
+        ("tide \U0001f1ea\U0001f1fa.mp3", "tide.mp3"),
+        ("tide \u2640.mp3", "tide \u2642.mp3"),
         ("tide tide.flac", "tide.flac"),
         ("A\\01.flac", "B\\01.flac"),
         ("A\\Track 01.flac", "B\\Track 01.flac"),
