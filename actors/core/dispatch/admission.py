@@ -50,6 +50,8 @@ BODIES_MAX: Final = 4
 """Addresses of a job that are asked for parts of the file at once. Among eight mirrors, some of which begin at byte 0
 only, a part for each cost a tenth of the file's bytes a second time: what is measured first is placed better."""
 OTHER_SIZE: Final = "size differs:"
+LIKELY_SMALLER: Final = 16
+"""What is smaller than this part (1/16) of the others' file is a login page rather than another version of it."""
 REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3
 
@@ -96,6 +98,7 @@ class Admission:
         self._out = out
         self.expected = job.source_count
         self.ordered_bytes = job.spec.size_bytes  # or a document's, in its place
+        self._in_vain: set[int] = set()  # sizes of files that have another digest than the wanted one
         self._first: Source | None = None  # asked for all of the file, while its answer is awaited
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
@@ -291,9 +294,28 @@ class Admission:
             return ""
         return f"sizes differ: {ordered} bytes were ordered, the sources have {size_bytes}"
 
+    def other_file(self, size_bytes: int, *, disagreed: bool, now_s: float) -> tuple[int, str]:
+        """Return the size of the file to be fetched in place of this one, and why; -1 where there is none.
+
+        `disagreed`: no bytes of this size have the wanted digest, so those of a size that was left out may have it.
+        """
+        if not disagreed:
+            other = self.other_size(size_bytes, now_s=now_s)
+            return other, f"the file has {other} bytes, not {size_bytes} as the first answer said"
+        self._in_vain.add(size_bytes)
+        votes = Counter(
+            each.size_bytes
+            for _, each in sorted(self.sources.items())
+            if not each.usable and _may_count(each) and each.size_bytes * LIKELY_SMALLER >= size_bytes
+        )
+        sizes = [size for size, _ in votes.most_common() if size not in self._in_vain]
+        if not self.job.spec.checksum or not sizes:
+            return -1, ""
+        return sizes[0], f"no file of {size_bytes} bytes has the wanted digest, one of {sizes[0]} may"
+
     def other_size(self, size_bytes: int, *, now_s: float) -> int:
         """Return the size that the file has by what is known now, -1 where this one stands."""
-        if size_bytes < 0 or now_s - self.first_probed_s > SWITCH_S_MAX:
+        if size_bytes < 0 or now_s - self.first_probed_s > SWITCH_S_MAX or self._in_vain:
             return -1
         if not any(0 <= each.size_bytes != size_bytes for each in self.sources.values()):
             return -1

@@ -237,16 +237,15 @@ class DispatchState:
         elif isinstance(decision, admission.Open):
             self._open_part_file(decision.size_bytes, decision.name)
 
-    def _started_over(self, now_s: float) -> bool:
-        """Begin from the start with another size, where most sources turn out to have that one."""
-        size_bytes = self.admission.other_size(self.size_bytes, now_s=now_s)
+    def _started_over(self, now_s: float, *, disagreed: bool = False) -> bool:
+        """Begin from the start with another size, where most sources have that one, or this has another digest."""
+        size_bytes, why = self.admission.other_file(self.size_bytes, disagreed=disagreed, now_s=now_s)
         if size_bytes < 0 or self.leases is None or self.phase is not Phase.RIDING:
             return False
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
         self._first_lease = self.leases.tracker.next_id
-        text = f"the file has {size_bytes} bytes, not {self.size_bytes} as the first answer said: starting over"
-        self._out.extend(self.report.noted(text))
+        self._out.extend(self.report.noted(f"{why}: starting over"))
         self.content.start_over(self.size_bytes, self.leases.tracker)
         self.leases = None
         self.admission.start_over(size_bytes)
@@ -514,7 +513,7 @@ class DispatchState:
     def _apply_seal_answer(self, answer: SealAnswer, now_s: float) -> None:
         if self.leases is not None:
             self.leases.expelled(answer.lost, now_s)
-        if answer.reason:
+        if answer.reason and not self._started_over(now_s, disagreed=True):
             self._close("disagreed", answer.reason, now_s)
 
     def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:

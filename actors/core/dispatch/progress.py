@@ -239,10 +239,6 @@ class Reporter:
             self._owned = tuple(rows)
         return self._owned
 
-    @property
-    def contributor_count(self) -> int:
-        return len({owner for _, _, owner in self.owned()})
-
     def owned_within(self, first: int, stop: int) -> list[tuple[int, int, int]]:
         """Return the part of `owned` that lies in ``[first, stop)``; short ranges only."""
         rows: list[tuple[int, int, int]] = []

@@ -295,7 +295,11 @@ class ContentChecks:
         """
         lost: list[Source] = []
         note = "it is what its source has"
-        if self._report.contributor_count > 1:
+        owners = {owner for _, _, owner in self._report.owned()}
+        if len(owners) == 1 and self.identity.excluded and self.identity.anchor not in owners:
+            replaced, lost = self.exclusion.reject(owners, message.detail, tracker)
+            note = "trying what another source has" if replaced else "so is that of the other sources"
+        elif len(owners) > 1:
             again, lost = self.repair(message.detail, tracker, (message.first, message.stop))
             note = "looking for the source that sent it" if again else "the search for its sender is given up"
             if not again and self.identity.excluded:
@@ -332,6 +336,7 @@ class ContentChecks:
         self.plan.checking.clear()
         self._answered_by_s.clear()
         self._main = None
+        self.search.forget()
         self.containers.forget_requests()
         self.sealing.incomplete()
 

@@ -56,6 +56,12 @@ class Repair(Struct):
     _looks: dict[int, int] = field(default_factory=dict)  # transfers of users that read of a contributor
     _ranks: "_Ranks | None" = None
 
+    def forget(self) -> None:
+        """Nothing of the file is stored any more, and it may have another size."""
+        self.active, self.rounds, self.spent, self._ranks = False, 0, 0, None
+        for each in (self.asked, self._reads, self._looks):
+            each.clear()
+
     def begin(self, total: int, chunk_size: int) -> bool:
         """Begin the search in this number of chunks, or a further round of it. False: there were enough."""
         if not self.rounds:

@@ -23,6 +23,7 @@ from protocol.messages import (
     PartFileRefused,
     ProbeSource,
     SealFile,
+    SealRefused,
     SourceFailed,
     SourceLost,
     Ticked,
@@ -108,6 +109,24 @@ def test_of_two_sizes_a_server_that_ignores_ranges_has_the_wrong_one() -> None:
     posts = deliver(state, OPENED)
     assert state.sources[0].state.value == "banned"
     assert [granted.source for granted in said(posts, LeaseGranted)] == [1]
+
+
+def test_with_a_digest_a_file_of_another_size_is_fetched_where_that_of_the_first_answer_is_not_it() -> None:
+    """Two sizes against two, and the digest is that of the files that were named later: exit 4 and no file."""
+    state = job(3, checksum="sha256:" + "ab" * 32)
+    deliver(state, probed(0, SIZE), OPENED, probed(1, SIZE + 1), probed(2, SIZE // 17))
+    assert said(deliver(state, stored(0, 1, 0, 8), finished(0, 1, 8)), SealFile)
+    posts = deliver(state, SealRefused(job=1, detail="checksum differs"))
+    (target,) = said(posts, OpenPartFile)
+    assert (target.spec.size_bytes, target.start_over) == (SIZE + 1, True)
+    granted = said(deliver(state, OPENED, now_s=2.0), LeaseGranted)
+    assert {each.source for each in granted} == {1}
+    assert [each.state.value for each in state.sources.values()][::2] == ["banned"] * 2
+    last = granted[-1].lease
+    assert said(deliver(state, stored(1, last, 0, 9), finished(1, last, 9), now_s=3.0), SealFile)
+    posts = deliver(state, SealRefused(job=1, detail="checksum differs"), now_s=4.0)
+    assert not said(posts, OpenPartFile), "each is tried once, and what is far smaller is no version of it"
+    assert said(posts, ClosePartFile)
 
 
 def test_the_size_of_most_sources_replaces_that_of_the_first_answer() -> None:

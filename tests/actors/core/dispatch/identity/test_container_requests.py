@@ -220,6 +220,28 @@ def test_a_damaged_file_of_one_source_is_sealed_and_said() -> None:
     assert state.sources[0].state is not SourceState.BANNED
 
 
+def test_a_damaged_file_of_one_source_gives_way_to_that_of_one_that_was_left_out_for_differing() -> None:
+    """One against one had been decided by the user's order, and the damaged one was sealed."""
+    state = album("aaaa", rates={"a": 1, "b": 1}, sources="ab")
+    state.content.identity.exclude({1}, {0})
+    state.sources[1].state = SourceState.BANNED
+    assert said(tell(state, stored(state, "a", 0, 4)), CheckContainer)
+    posts = tell(state, damaged(1, 2))
+    assert not said(posts, SealFile)
+    assert state.sources[0].state is SourceState.BANNED
+    assert state.sources[1].usable
+    assert any("another source" in note.text for note in said(posts, JobNoted))
+
+
+def test_a_damaged_file_of_the_source_that_the_order_names_is_sealed_and_said() -> None:
+    state = album("aaaa", rates={"a": 1, "b": 1}, sources="ab")
+    state.content.identity.anchor = 0
+    state.content.identity.exclude({1}, {0})
+    state.sources[1].state = SourceState.BANNED
+    tell(state, stored(state, "a", 0, 4))
+    assert said(tell(state, damaged(1, 2)), SealFile)
+
+
 def test_an_answer_about_the_file_before_it_changed_is_not_taken() -> None:
     state = album("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
