@@ -385,9 +385,12 @@ def test_in_german_no_text_is_left_in_english(new_page: Any, world: World) -> No
     assert missing == []
 
 
-def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(page: Any, world: World) -> None:
+def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(new_page: Any, world: World) -> None:
     id = world.swarm(**SLOW)
-    expect(page.locator(".row .state.active, .row .state.queued")).to_have_count(1)
+    world.daemon.ask("POST", f"{API}/jobs/{id}/pause")
+    expect_state(world, id, "paused")
+    page = new_page()  # it heard of no event when it is hidden
+    expect(page.locator(".row .state.paused")).to_have_count(1)
     asked: list[Any] = []
     answered: list[Any] = []
     page.on("request", lambda request: asked.append(request.url))
