@@ -3,6 +3,7 @@
     python -m tests.bench.fleet big       four nodes, each limited, one sparse file into S3: share of the sum of rates
     python -m tests.bench.fleet many      many small jobs over four nodes: balance, order -> started
     python -m tests.bench.fleet failover  a node is killed: time until its work goes on elsewhere
+    python -m tests.bench.fleet died      a node is killed in a window of Soulseek users: what they send again
 
 The S3 server is one process of Python on the same two cores, so `--rate` is chosen with it in mind.
 """
@@ -25,7 +26,9 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 from actors.demo.page import API
 from actors.fleet.brokers import Brokers, BucketServer
 from protocol.model.fleet.names import part_bytes_of
+from tests.e2e.test_fleet_users import USERS, Place
 from tests.fleet import Fleet, Site
+from tests.soulseek_network.network import Character, Content
 
 MEGABYTE: Final = 1_000_000
 
@@ -70,7 +73,7 @@ def big(args: argparse.Namespace) -> None:
         id = fleet.order("big.bin", [site.url], size=size)
         fleet.reached(id, parts=parts, within_s=30 + 4 * size / (rate * args.nodes))
         there_s = time.monotonic() - begun_s
-        job = fleet.ended(id, within_s=60)
+        job = fleet.ended(id, within_s=300)  # one process of Python copies the parts together
         took_s = time.monotonic() - begun_s
         busy = (_cpu_s() - busy_s) / took_s / (os.cpu_count() or 1)
         moved = sum(fleet.ask(name, "GET", f"{API}/fleet")["busBytes"] for name in fleet.names)
@@ -151,18 +154,41 @@ def failover(args: argparse.Namespace) -> None:
         assert (out / "big.bin").stat().st_size == size
 
 
+def died(args: argparse.Namespace) -> None:
+    """One of two nodes is killed for good in the middle of its window of Soulseek users: what is sent again."""
+    content = Content(args.mib << 20, seed=10)
+    part = part_bytes_of(content.size)
+    users = {name: Character(rate_bytes_s=args.rate * MEGABYTE) for names in USERS.values() for name in names}
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as name, contextlib.ExitStack() as leaving:
+        place = Place(Path(name), leaving, content, users)
+
+        def sent() -> int:
+            return sum(count.bytes_sent for count in place.box.counts().values())
+
+        id = place.fleet.order("tide.flac", place.box.urls)
+        place.fleet.until(lambda: sent() > 0.6 * content.size, 300, "60 % are sent")
+        place.fleet.kill("n2", signal.SIGKILL)
+        killed_s = time.monotonic()
+        job = place.fleet.ended(id, within_s=300)
+        right = content.matches(place.out / "tide.flac")
+        print(f"{job['state']} {time.monotonic() - killed_s:.1f} s after the kill, right: {right}")
+        print(f"{(sent() - content.size) / part:.1f} parts of {content.size // part} were sent again")
+        stops = {name: count.stops for name, count in place.box.counts().items()}
+        print(f"stops {stops}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("big", "many", "starts", "failover"))
+    parser.add_argument("what", choices=("big", "many", "starts", "failover", "died"))
     parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=25.0, help="MB/s of each node")
+    parser.add_argument("--rate", type=float, default=25.0, help="MB/s of each node, of each user")
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--kib", type=int, default=64)
     parser.add_argument("--folder", action="store_true", help="a shared folder in the place of S3")
     args = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}")
-    {"big": big, "many": many, "starts": starts, "failover": failover}[args.what](args)
+    {"big": big, "many": many, "starts": starts, "failover": failover, "died": died}[args.what](args)
 
 
 if __name__ == "__main__":
