@@ -163,8 +163,8 @@ def test_a_limit_is_kept_and_used(shoal: Shoal) -> None:
         done = shoal.get(*own.urls, "-o", "file.bin", "--limit", "1500000")
     assert done.code == 0
     rate_bytes_s = done.ended["bytes_received"] / done.ended["seconds"]
-    # Half of it would do: this may run on a busy machine. The benches measure.
-    assert 750_000 < rate_bytes_s < 1_500_000 * 1.1
+    # A quarter of it would do: this may run on a busy machine. The benches measure.
+    assert 375_000 < rate_bytes_s < 1_500_000 * 1.1
     assert content.matches(shoal.folder / "file.bin")
 
 

@@ -60,7 +60,6 @@ def test_after_its_time_a_job_is_given_up_and_goes_on_later(shoal: Shoal) -> Non
         assert (done.code, done.ended["state"], done.ended["reason"]) == (
             3, "starved", "not complete within 6 s (--max-time)",
         )  # fmt: skip
-        assert done.seconds < 12
         assert shoal.files == ["f.part", "f.part.records"]
         slow.become("slow", Character())
         done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "30")
