@@ -357,6 +357,16 @@ def test_a_slow_sender_that_would_be_late_with_a_single_chunk_is_raced_for_all_o
     assert drawn(state) == "A" * 60 or drawn(state) == "B" * 60
 
 
+def test_once_users_share_a_file_each_keeps_the_next_seconds_only_also_beside_a_mirror() -> None:
+    state = board("aaaa" + "b" * 396, rates={"a": 0.2, "b": 0.5})
+    as_peer(state, "b")
+    assert state.leases is not None
+    state.leases.grants.gate.is_open = False
+    offers(state, "c", 0.5)
+    assert state.leases.grants.gate.is_open
+    assert lease_of(state, "b").stop < 60
+
+
 def test_a_complete_file_waits_a_moment_for_a_user_who_is_about_to_end_by_itself() -> None:
     state = gated("a" * 40, a=8.0)
     [granted] = of(deliver(gated_sampler(state), *[]), LeaseGranted) or [None]
