@@ -103,7 +103,9 @@ def test_a_condition_that_is_never_fulfilled_is_left_out(serve: Serve, whole: bo
 
 
 @PROBES
-@pytest.mark.parametrize("status", ["400 Bad Request", "412 Precondition Failed"])
+@pytest.mark.parametrize(
+    "status", ["304 Not Modified", "400 Bad Request", "412 Precondition Failed", "416 No", "501 No"]
+)
 def test_a_condition_that_is_refused_is_left_out(serve: Serve, whole: bool, status: str) -> None:
     def strict(request: Request, reply: Reply) -> bool:
         if "if-range" in request.fields:
