@@ -4,11 +4,11 @@ import dataclasses
 import os
 import shutil
 import sys
-import tempfile
 from typing import Final
 
 from actors.local.download import download
 from actors.runtime.network_interface import InterfaceGone, check_interface_there
+from actors.runtime.run_folder import temporary_folder
 from protocol.cli.parsing import GetOptions
 from protocol.model.printable import printable
 from protocol.model.value import replace
@@ -29,7 +29,7 @@ def get(options: GetOptions) -> int:
         return get_folder(options)
     if not options.copy_to:
         return download(options)
-    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
+    with temporary_folder() as folder:
         code = download(replace(options, spec=options.spec.but(folder=folder)))
         for name in os.listdir(folder) if code == 0 else ():
             code = _copy(os.path.join(folder, name), options.copy_to)

@@ -16,6 +16,7 @@ import shutil
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from typing import Final
 
 from actors.runtime.stop_signals import stop_signals_deferred
@@ -39,18 +40,34 @@ def make_run_folder(name_bytes_max: int, *, wanted: str | None = None) -> str:
             continue
         if len(os.fsencode(f"{base}/{PREFIX}12345678/")) + name_bytes_max > SOCKET_PATH_BYTES_MAX:
             continue
-        while True:
-            path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
-            try:
-                fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:
-                continue  # as below, after we were stopped here for long
-            if _locked(fd) and os.path.exists(os.path.join(path, _LOCK)):
-                _locks[path] = fd
-                _sweep(base, now_s=os.stat(path).st_mtime)
-                return path
-            os.close(fd)  # another start took it for one that was left behind
+        return _made(base)
     raise OSError(errno.ENAMETOOLONG, "no folder short enough for sockets")
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[str]:
+    """Folder for files that are not kept, below the usual one; gone at the end or, after a kill, at the next start."""
+    with contextlib.ExitStack() as leaving:
+        with stop_signals_deferred():  # an interrupt between the two would leave the folder
+            path = _made(tempfile.gettempdir())
+            leaving.callback(remove_run_folder, path)
+        inside = os.path.join(path, "files")
+        os.mkdir(inside)
+        yield inside
+
+
+def _made(base: str) -> str:
+    while True:
+        path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+        try:
+            fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # as below, after we were stopped here for long
+        if _locked(fd) and os.path.exists(os.path.join(path, _LOCK)):
+            _locks[path] = fd
+            _sweep(base, now_s=os.stat(path).st_mtime)
+            return path
+        os.close(fd)  # another start took it for one that was left behind
 
 
 def remove_run_folder(path: str) -> None:

@@ -110,7 +110,7 @@ def test_a_document_that_a_server_names_is_followed(shoal: Shoal, tmp_path: Path
         )
         with mirrors([Character(content_type=MEDIA_TYPE)], place, file_name="x.meta4") as server:
             link = f'<{server.urls[0]}>; rel=describedby; type="{MEDIA_TYPE}"'
-            with mirrors([Character(rate_bytes_s=1e6, fields=(("Link", link),))], CONTENT) as origin:
+            with mirrors([Character(rate_bytes_s=2e5, fields=(("Link", link),))], CONTENT) as origin:
                 done = shoal.get(*origin.urls)
     assert (done.code, done.ended["identity"]["kind"]) == (0, "digest")
     assert all(done.given[url] for url in box.urls)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.program import Shoal
 from tests.wild.conftest import DATA, Serve
-from tests.wild.server import File
+from tests.wild.server import File, Reply, Request
 
 FILE = File(DATA)
 RUN = Path(__file__).parents[2] / "run.py"
@@ -80,6 +80,22 @@ def test_the_file_goes_to_stdout(shoal: Shoal, serve: Serve) -> None:
     assert (done.returncode, done.stdout) == (0, DATA)
     assert done.stderr.splitlines()[-1] == b"written: stdout"
     assert os.listdir(shoal.folder) == []
+
+
+def test_nothing_is_said_to_be_kept_of_what_went_to_stdout(shoal: Shoal, serve: Serve) -> None:
+    def breaks_off(request: Request, reply: Reply) -> bool:
+        if request.number > 1:
+            return False
+        return FILE(request, reply, cut=300_000)
+
+    done = run(shoal.folder, "$GET -q -o - $URL", serve(breaks_off).url())
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.endswith(b"; nothing is kept of what goes to stdout, a pipe or a device\n")
+    other = "--checksum sha256:" + 64 * "0"
+    done = run(shoal.folder, f"$GET -q -o - {other} $URL", serve(FILE).url())
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert done.stderr.startswith(b"content disagrees: checksum differs: ")
+    assert b"kept" not in done.stderr
 
 
 def test_a_reader_of_stdout_may_stop_early(shoal: Shoal, serve: Serve) -> None:

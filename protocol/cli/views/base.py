@@ -44,11 +44,12 @@ class Loudness(Protocol):
 
 def make_view(options: GetOptions | DemoOptions, stdout: TextIO, stderr: TextIO) -> FrontView:
     """The view these options ask for. The streams stay the caller's; rich is imported only for a live terminal."""
-    return view_of(_title(options), options, stdout, stderr)
+    copied = isinstance(options, GetOptions) and options.copy_to
+    return view_of(_title(options), options, stdout, stderr, again="" if copied else SAME_COMMAND)
 
 
 def view_of(title: str, loudness: Loudness, stdout: TextIO, stderr: TextIO, *, again: str = SAME_COMMAND) -> FrontView:
-    """A view of one job. `title` is printable; `again`: what goes on with the job when it ends too early."""
+    """A view of one job. `title` is printable; `again`: what goes on with it when it ends too early, empty: nothing."""
     if loudness.json:
         from protocol.cli.views.json_lines import JsonView
 

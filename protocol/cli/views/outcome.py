@@ -116,6 +116,8 @@ def last_line(board: ProgressState, ended: JobEnded) -> str:
         case "starved":
             return f"no source can deliver: {_reason(ended)}{_login_hint(ended.reason)}{_goes_on(board)}"
         case "disagreed":
+            if not board.again:
+                return f"content disagrees: {_reason(ended).partition('; kept ')[0]}"
             kept = f"; what came is kept in {printable(ended.path)}" if ended.path else ""
             return f"content disagrees: {_reason(ended)}{kept}"
         case "disk":
@@ -165,6 +167,8 @@ def _goes_on(board: ProgressState) -> str:
     stored, size = board.stored_bytes, board.size_bytes
     if stored <= 0:
         return ""
+    if not board.again:
+        return "; nothing is kept of what goes to stdout, a pipe or a device"
     begun_bytes = board.opened.size_bytes if board.opened is not None else size
     if begun_bytes < 0 or size < 0:  # nothing is resumed of a file whose size was not known when it began
         return f"; the file's size is unknown, so {board.again} starts over"

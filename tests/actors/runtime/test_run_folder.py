@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -89,3 +91,34 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(base: Path) -> None:
     start(base)
     assert len(os.listdir(folder)) == 3
     shutil.rmtree(elsewhere)
+
+
+HOLDER = """
+import sys
+from actors.runtime.run_folder import temporary_folder
+with temporary_folder() as folder:
+    open(folder + "/file.part", "w").close()
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_files_that_are_not_kept_go_at_the_end_or_after_a_kill_at_the_next_start(base: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(base)}
+    command = [sys.executable, "-c", HOLDER]
+    for killed in (False, True):
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout is not None
+            folder = Path(holder.stdout.readline().strip())
+            assert folder.parent.parent == base
+            start(base)
+            assert os.listdir(folder) == ["file.part"], "its process lives"
+            if killed:
+                holder.kill()
+            else:
+                holder.communicate()
+        assert folder.exists() == killed
+        start(base)
+        assert os.listdir(base) == []
