@@ -212,7 +212,7 @@ def test_closing_has_a_limit() -> None:
     assert len(said(tell(state, StopJob(job=JOB)), ClosePartFile)) == 1
     assert said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX - 0.1), JobEnded) == []
     [ended] = said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
-    assert (ended.state, ended.path) == ("interrupted", "/f/file.bin.part")
+    assert (ended.state, ended.reason, ended.path) == ("interrupted", "interrupted", "/f/file.bin.part")
 
 
 def test_the_first_reason_to_end_stays() -> None:

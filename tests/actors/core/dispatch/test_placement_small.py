@@ -211,3 +211,12 @@ def test_until_a_lease_is_measured_its_source_counts_with_its_rate_unless_that_w
     add(state, "b", 2.0).rate_guessed = guessed
     deliver(state, Ticked())
     assert lease_of(state, "b").prior_rate_bytes_s == chunks_s * CHUNK
+
+
+@pytest.mark.parametrize(("once", "picture"), [(False, "###B"), (True, "###a")])
+def test_a_link_that_may_be_good_for_one_request_is_spent_for_a_second_at_least(once: bool, picture: str) -> None:
+    state = board("###a", rates={"a": 1.0})
+    state.sources[0].stands = True
+    add(state, "b", 10.0).answered_once = once
+    deliver(state, Ticked())
+    assert drawn(state) == picture
