@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.core.pool.entries import ENDED_JOBS_MAX
-from actors.core.pool.pool import HISTORY_S_MAX, PoolInbox, PoolState
+from actors.core.pool.pool import HISTORY_S_MAX, NAMED_MAX, PoolInbox, PoolState
 from actors.core.pool.source_search import AT_ONCE_MAX, SEARCH_WAIT_S
 from protocol.messages import (
     ContributorsListed,
@@ -16,8 +16,10 @@ from protocol.messages import (
     JobProgressed,
     LimitJob,
     Message,
+    MirrorsNamed,
     OfferSource,
     PeerHistoryLoaded,
+    ProcessReady,
     ResendState,
     SearchEnded,
     SearchHit,
@@ -80,8 +82,9 @@ def test_the_watcher_hears_of_every_source_with_its_number() -> None:
 
 def test_a_source_that_is_offered_once_more_is_no_second_one() -> None:
     pool = running("http://a/f")
-    posts = tell(pool, OfferSource(job=1, url="http://a/f"))
-    assert [(post.to, post.message) for post in posts] == [(JOB_MANAGER, found(0, "http://a/f"))]
+    for _ in range(3):
+        posts = tell(pool, OfferSource(job=1, url="http://a/f"))
+        assert [(post.to, post.message) for post in posts] == [(JOB_MANAGER, found(0, "http://a/f"))]
 
 
 def test_a_running_job_that_is_asked_for_again_is_told_anew_and_not_begun_anew() -> None:
@@ -173,6 +176,17 @@ def test_a_source_that_is_restored_gets_a_worker_under_its_number() -> None:
     (started,) = [each for process in ("fetch-1/root", "fetch-2/root") for each in to(posts, process)]
     assert isinstance(started, StartWorker)
     assert (started.source, started.url) == (0, "http://a/f")
+    assert to(tell(pool, left), DISPATCHER), "it may leave again"
+
+
+def test_mirrors_that_a_source_names_join_each_address_once_and_a_bounded_number() -> None:
+    pool = running("http://a/f")
+    posts = tell(pool, MirrorsNamed(job=1, source=0, urls=("http://b/f", "http://A/f", "http://b:80/f", "http://c/f")))
+    assert to(posts, JOB_MANAGER) == [found(1, "http://b/f"), found(2, "http://c/f")]
+    assert [type(each) for each in to(posts, DISPATCHER)][-1] is SourcesExpected
+    many = tuple(f"http://m{number}/f" for number in range(NAMED_MAX + 1))
+    assert len(to(tell(pool, MirrorsNamed(job=1, source=0, urls=many)), JOB_MANAGER)) == NAMED_MAX - 2
+    assert tell(pool, MirrorsNamed(job=7, source=0, urls=many)) == [], "a job that has ended"
 
 
 def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> None:
@@ -355,6 +369,21 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []
         (search,) = searches(pool.handle(Ticked(), now_s=7.0))
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
+
+
+def test_only_a_new_session_is_asked_again_for_the_searches_that_the_old_one_had() -> None:
+    pool, under_way = hunting(2)
+    assert searches(tell(pool, ProcessReady(process="store", pid=2))) == []
+    again = searches(tell(pool, ProcessReady(process="soulseek", pid=3)))
+    assert (len(again), set(again) & set(under_way)) == (2, set())
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_login_brings_the_next_search_at_once_unless_one_is_under_way(pending: bool) -> None:
+    pool, (search,) = hunting(1)
+    if not pending:
+        tell(pool, SearchEnded(search=search, peers=0, refused=""))
+    assert len(searches(tell(pool, SessionChanged(state="online", detail="", final=False)))) == (not pending)
 
 
 # -- a search that is still under way
