@@ -40,6 +40,8 @@ MEMORY_LIMIT_MIN: Final = 8 << 20
 """A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
+USER_FILE_BYTES_MAX: Final = 4 << 20
+"""Longest file with logins or cookies: a device without end is none."""
 
 
 class GetOptions(Struct, frozen=True, kw_only=True):
@@ -218,11 +220,14 @@ def checked_file(option: str, word: str) -> str:
     try:
         with open(os.open(word, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would be waited for
             pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+            endless = not pipe and len(file.read(USER_FILE_BYTES_MAX + 1) or b"") > USER_FILE_BYTES_MAX
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no possible path"
         raise BadUsage(f"{option} {printable(word[:200])}: cannot be read: {why}") from None
     if pipe:
         raise BadUsage(f"{option} {printable(word[:200])}: is a pipe, and has to be read more than once")
+    if endless:
+        raise BadUsage(f"{option} {printable(word[:200])}: longer than {USER_FILE_BYTES_MAX >> 20} MiB")
     return os.path.abspath(word)
 
 
@@ -253,6 +258,12 @@ def netrc_file(named: str, *, required: bool) -> str:
         if not private and not named:
             if required:
                 raise BadUsage(f"--netrc: others can read {printable(path)}: chmod 600 it")
+            return ""
+        try:
+            checked_file("--netrc", path)
+        except BadUsage:
+            if required or named:
+                raise
             return ""
         netrc(path)
     except OSError as error:

@@ -310,6 +310,21 @@ def test_http_options_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert got(URL, "-x", "3").urls == (URL, f"{URL}#connection-2", f"{URL}#connection-3")
 
 
+def test_a_file_without_end_or_a_pipe_is_no_file_with_logins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for option in ("--netrc-file", "--cookie-file"):
+        assert f"{option} /dev/zero: longer than 4 MiB" in run("get", URL, option, "/dev/zero")[0].stderr
+        assert run("get", URL, option, "/dev/null")[0].exit_code == 0
+    file = tmp_path / ".netrc"
+    os.mkfifo(file, 0o600)
+    assert got(URL).spec.http.netrc_file == "", "it is not waited for"
+    assert "is a pipe" in run("get", URL, "--netrc")[0].stderr
+    file.unlink()
+    file.touch(0o600)
+    os.truncate(file, 8 << 20)
+    assert got(URL).spec.http.netrc_file == ""
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o644])
 def test_a_netrc_of_the_home_folder_is_used_only_where_it_is_private(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
