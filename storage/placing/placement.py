@@ -18,7 +18,7 @@ from protocol.model.filenames import numbered
 from protocol.model.job_spec import TransferPolicy
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.placing.output_template import kind_of, placed
-from protocol.model.value import Struct
+from protocol.model.value import Struct, replace
 from storage.durable import Folder, make_folder, remove_mark
 from storage.existing import digest_of
 from storage.placing.tags import read_tags
@@ -40,18 +40,22 @@ class Origin(Struct, frozen=True, kw_only=True):
 class PlacedFile(Struct, frozen=True, kw_only=True):
     """Result: where the file is. `before`: its first name, which goes in the end; empty: it was not moved.
 
-    `note`: what could not be done, for people; may be empty. `top`: folder that is not removed with it.
+    `note`: what could not be done, for people; may be empty. `top`: folder that is not removed with it. `inode`: device
+    and number of the file under its first name.
     """
 
     path: str
     before: str = ""
     note: str = ""
     top: str = ""
+    inode: tuple[int, int] = (0, 0)
 
     def settle(self) -> None:
         """Remove the first name, if it still is that of this file or of what was copied from it."""
         if self.before and os.path.exists(self.path):
             with suppress(OSError):
+                if _inode(self.before) != self.inode:
+                    return  # another file has that name meanwhile
                 os.unlink(self.before)
                 folder = os.path.dirname(self.before)
                 if self.top and os.path.commonpath((folder, self.top)) == self.top != folder:
@@ -70,12 +74,19 @@ def place(
         if policy.file_mode:
             os.chmod(path, int(policy.file_mode, 8))
         if not policy.output_template:
-            return _unless_there(path, wanted) if existing == "auto" and wanted else PlacedFile(path=path)
-        return _placed(path, root, policy, origin, keep_both=existing == "rename")
+            found = _unless_there(path, wanted) if existing == "auto" and wanted else PlacedFile(path=path)
+        else:
+            found = _placed(path, root, policy, origin, keep_both=existing == "rename")
+        return replace(found, inode=_inode(path)) if found.before else found
     except PartFileFault as fault:
         return PlacedFile(path=path, note=f"it stays where it is: {fault.detail}")
     except OSError as error:
         return PlacedFile(path=path, note=f"it stays where it is: {error.filename or path}: {error.strerror}")
+
+
+def _inode(path: str) -> tuple[int, int]:
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
 
 
 def _placed(path: str, root: str, policy: TransferPolicy, origin: Origin, *, keep_both: bool) -> PlacedFile:

@@ -34,11 +34,26 @@ def put(box: Path, policy: TransferPolicy = POLICY, name: str = "ebb.bin", origi
 def test_it_is_linked_first_and_its_first_name_goes_when_the_job_is_over(box: Path) -> None:
     found = put(box)
     wanted = box / "downloads" / "ann" / "Tides" / "ebb.bin"
-    assert found == PlacedFile(path=str(wanted), before=str(box / "downloads" / "ebb.bin"), top=str(box / "downloads"))
+    assert (found.path, found.note, found.top) == (str(wanted), "", str(box / "downloads"))
+    assert found.before == str(box / "downloads" / "ebb.bin")
     assert wanted.samefile(found.before)
     found.settle()
     assert wanted.read_bytes() == b"new"
     assert not os.path.exists(found.before)
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to it"])
+def test_what_took_its_first_name_meanwhile_is_left_alone(box: Path, kind: str) -> None:
+    found = put(box)
+    first = Path(found.before)
+    first.unlink()
+    if kind == "a file":
+        first.write_bytes(b"theirs")
+    else:
+        first.symlink_to(found.path)
+    found.settle()
+    assert os.path.lexists(first)
+    assert Path(found.path).read_bytes() == b"new"
 
 
 def test_after_a_crash_in_between_the_same_file_is_found_there_again(box: Path) -> None:
