@@ -169,12 +169,20 @@ def died(args: argparse.Namespace) -> None:
         place.fleet.until(lambda: sent() > 0.6 * content.size, 300, "60 % are sent")
         place.fleet.kill("n2", signal.SIGKILL)
         killed_s = time.monotonic()
+
+        def taken() -> bool:
+            counts = place.box.counts()
+            return any(sent.user == "n1" for name in USERS["n2"] for sent in counts[name].transfers)
+
+        place.fleet.until(taken, 100, "the users of the dead node are not asked")
+        print(f"the dead node's users are asked by the other after {time.monotonic() - killed_s:.1f} s")
         job = place.fleet.ended(id, within_s=300)
         right = content.matches(place.out / "tide.flac")
         print(f"{job['state']} {time.monotonic() - killed_s:.1f} s after the kill, right: {right}")
         print(f"{(sent() - content.size) / part:.1f} parts of {content.size // part} were sent again")
         stops = {name: count.stops for name, count in place.box.counts().items()}
-        print(f"stops {stops}")
+        moved = place.fleet.ask("n1", "GET", f"{API}/fleet")["busBytes"]
+        print(f"stops {stops}; through the broker at the node that is left: {100 * moved / content.size:.3f} %")
 
 
 def main() -> None:
