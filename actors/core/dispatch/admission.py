@@ -185,6 +185,7 @@ class Admission:
             offset_ok=message.offset_ok,
             abort_is_costly=True,
         )
+        source.setup_known = message.prior_setup_s > 0
         update_stop_budget(source, self.job)
         source.window = window_of(message.name)
         if source.window is not None and not source.window.reaches_end and source.budget_spent_today:

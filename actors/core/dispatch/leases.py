@@ -297,6 +297,8 @@ class Leases:
             flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else -1.0
             if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
                 learn_rate(source, lease, now_s, flowing_s=flowing_s)
+                if source.peer and flowing_s >= 0 and not source.setup_known:  # too short to be measured
+                    learn_setup(source, lease, max(now_s - lease.granted_s - flowing_s, 0.0))
             guessed = lease.sample and flowing_s < LIMITER_QUOTA_S  # not to be remembered as known
             if source.peer and progressed and not guessed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s

@@ -113,6 +113,7 @@ class Source(Struct):
     failed_finally: bool = False  # its last fault is one that time hardly mends
     changed: bool = False  # its last fault is that its file is another version than before
     dropped: bool = False  # by command
+    setup_known: bool = False  # what a start of it costs: from an earlier job, or seen in this one
     rate_guessed: bool = False  # its rate is that of a sample which came at once: it may be any quicker
 
     @property
@@ -434,12 +435,21 @@ def note_received(lease: Lease, received_bytes: int, now_s: float) -> None:
 
 
 def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
-    """Learn what a start costs, the newest weighing half. With a peer it begins at the request for its queue."""
-    traits = source.traits
+    """Learn what a start costs, the newest weighing half; of a user of whom nothing is known the first one counts.
+
+    With a user it begins at the request for its queue, but for the time in which we held its offer.
+    """
+    traits, weight = source.traits, 0.5
     if traits.abort_is_costly:
-        traits = replace(traits, grant_cost_s=(traits.grant_cost_s + setup_s) / 2)
-        setup_s += lease.granted_s - source.enqueued_s
-    source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
+        weight = 0.5 if source.setup_known else 1.0
+        source.setup_known = True
+        traits = replace(traits, grant_cost_s=_moved(traits.grant_cost_s, setup_s, weight))
+        setup_s += source.offered_s - source.enqueued_s
+    source.traits = replace(traits, restart_cost_s=_moved(traits.restart_cost_s, setup_s, weight))
+
+
+def _moved(before: float, now: float, weight: float) -> float:
+    return before + weight * (now - before)
 
 
 def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float = -1.0) -> None:
