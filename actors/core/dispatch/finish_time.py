@@ -3,6 +3,7 @@
 Rates are bytes a second, times seconds of the caller's clock. Nothing here changes anything.
 """
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Final
@@ -189,7 +190,12 @@ def _guess_again(estimates: Iterable[LeaseEstimate], guess_bytes_s: float, *, no
 def _restart(
     estimate: LeaseEstimate, source: Source, tracker: ChunkTracker, small_bytes: tuple[float, float], chunk_size: int
 ) -> tuple[LeaseEstimate, float, float]:
-    """Return a lease with what a new start of its source costs, and the bytes below which that is not asked again."""
+    """Return a lease with what a new start of its source costs, and the bytes below which that is not asked again.
+
+    One that is hung up on for the last time is not asked again at all.
+    """
+    if source.last_stop and (source.budget_spent or estimate.lease.stop < tracker.total):
+        return estimate, source.traits.restart_cost_s, math.inf
     stopped = source.stops > 0 or estimate.lease.stop < tracker.total
     return estimate, source.traits.restart_cost_s, small_bytes[stopped] + chunk_size / 2
 

@@ -216,7 +216,10 @@ def gap_ahead(view: PlacementView, estimate: LeaseEstimate) -> ChunkRange | None
     if gap is not None or not view.sources[estimate.lease.source].traits.abort_is_costly:
         return gap
     stored = tracker.stored.range_at(stop)
-    if stored is None or (stored[1] - stop) * view.chunk_size > CROSSED_S_MAX * estimate.rate_bytes_s:
+    crossed_s = CROSSED_S_MAX
+    if estimate.is_front:  # begun again, it would read all that lies before once more
+        crossed_s = max(crossed_s, view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
+    if stored is None or (stored[1] - stop) * view.chunk_size > crossed_s * estimate.rate_bytes_s:
         return None
     return tracker.free.range_at(stored[1])
 
@@ -353,10 +356,16 @@ def _takes_over(view: PlacementView, source: Source, estimate: LeaseEstimate, fi
 
 
 def _front_kept(view: PlacementView, first: int) -> bool:
-    """Return whether this gap is the one that a source without offsets can use."""
-    return (
-        view.counts.front_kept and view.tracker.total != UNBOUNDED and all(first <= gap[0] for gap in view.tracker.free)
-    )
+    """Return whether this gap is the one that a source without offsets can use, and that it would reach in time."""
+    if not view.counts.front_kept or view.tracker.total == UNBOUNDED or any(gap[0] < first for gap in view.tracker.free):
+        return False
+    until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+    for front in view.rates.fronts:
+        if (first - front.lease.stop) * view.chunk_size <= until_s * front.rate_bytes_s:
+            return True
+    if view.rates.fronts:
+        return False
+    return first * view.chunk_size <= until_s * view.rates.mean_bytes_s or view.rates.rate_bytes_s <= 0
 
 
 def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
@@ -371,7 +380,15 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     behind = view.tracker.free.range_at(source.position) if proven or source.stands else None
     if behind is not None and (source.stands or behind[0] == source.position):
         return [(source.position, behind[1])]  # it goes on where it stands
-    return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
+    largest = heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
+    if not stop_cost.costly(source):
+        return largest
+    # One that no lease can be extended into needs a new start in any case, and later nobody may have a stop left.
+    return sorted(largest, key=lambda gap: stop_cost.too_short(view, source, *gap) or _touched(view, gap[0]))
+
+
+def _touched(view: PlacementView, first: int) -> bool:
+    return lease_ending_at(view, first) is not None
 
 
 def _chunks_wanted(view: PlacementView, source: Source, first: int, *, touched: bool, to_end: bool) -> int:

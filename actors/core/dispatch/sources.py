@@ -105,6 +105,7 @@ class Source(Struct):
     stops_inherited: int = 0  # of this job, when it joined: deaths of ours made some of them
     budget_spent: bool = False  # see `stop_cost.update_stop_budget`
     budget_spent_today: bool = False
+    last_stop: bool = False  # one more, and its budget is spent
     cooldowns: int = 0
     reason: str = ""
     preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first

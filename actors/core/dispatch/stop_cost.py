@@ -126,6 +126,8 @@ def update_stop_budget(source: Source, job: StartJob) -> None:
 
     Only sources whose aborts are costly have a budget, and none where the user asked for chunk by chunk.
     """
-    counts = source.traits.abort_is_costly and job.spec.mode != "queue"
-    source.budget_spent_today = counts and source.stops_before + source.stops >= job.spec.policy.stops_per_day
-    source.budget_spent = source.budget_spent_today or (counts and source.stops >= job.spec.policy.stops_per_job)
+    policy, counts = job.spec.policy, source.traits.abort_is_costly and job.spec.mode != "queue"
+    source.budget_spent_today = counts and source.stops_before + source.stops >= policy.stops_per_day
+    source.budget_spent = source.budget_spent_today or (counts and source.stops >= policy.stops_per_job)
+    left = min(policy.stops_per_job - source.stops, policy.stops_per_day - source.stops_before - source.stops)
+    source.last_stop = counts and left <= 1

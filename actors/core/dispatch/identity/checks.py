@@ -208,7 +208,7 @@ class CheckPlan:
         self._ties: tuple[object, int, int, Ties] | None = None
         self._ties_over, self._ties_used = False, 0
         self._places: tuple[object, int, bool, list[tuple[int, int, bool]]] | None = None
-        self._quick: tuple[float, float] = (float("-inf"), 0.0)
+        self._quick: tuple[float, float, bool] = (float("-inf"), 0.0, False)
 
     def restart(self) -> None:
         """What was stored is not any more: checks may be asked again."""
@@ -356,26 +356,27 @@ class CheckPlan:
         if source.traits.abort_is_costly and self.checking:
             return None
         if self._quick[0] != now_s:
-            quick = any(
-                check_s(each, self._report.chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable
-            )
-            self._quick = now_s, TIE_S_MAX if quick else FORCED_QUICK * self._quickest_able_s()
-        check = self._forced_of(source)
-        if check is None or not source.budget_spent:
-            return check
-        spared = (each for each in self._sources.values() if each.usable and each.probed and not each.budget_spent)
-        return check if all(self._forced_of(each) is None for each in spared) else None
-
-    def _forced_of(self, source: Source) -> Check | None:
-        if check_s(source, self._report.chunk_size) > self._quick[1]:
+            self._quick = now_s, *self._who_is_asked()
+        _, longest_s, any_spared = self._quick
+        if (any_spared and source.budget_spent) or check_s(source, self._report.chunk_size) > longest_s:
             return None
-        return self.suspect(source) or self.tie(source, self.ties)
+        return self._lacking_from(source)
 
-    def _quickest_able_s(self) -> float:
-        """Return the shortest time of a check by a source that could give what is lacking."""
-        able = (each for each in self._sources.values() if each.usable)
-        able = (each for each in able if self.suspect(each) or self.tie(each, self.ties))
-        return min((check_s(each, self._report.chunk_size) for each in able), default=0.0)
+    def _who_is_asked(self) -> tuple[float, bool]:
+        """Return how long a check may take that a complete file waits for, and whether one with stops left can give it.
+
+        That one may be slow: another one would be hung up on beyond its budget.
+        """
+        usable = [each for each in self._sources.values() if each.usable and each.probed]
+        if any(not each.peer and check_s(each, self._report.chunk_size) <= TIE_S_MAX for each in usable):
+            return TIE_S_MAX, any(each.budget_spent for each in usable)
+        able = [each for each in usable if self._lacking_from(each)]
+        spared = [each for each in able if not each.budget_spent]
+        quickest_s = min((check_s(each, self._report.chunk_size) for each in spared or able), default=0.0)
+        return max(TIE_S_MAX, FORCED_QUICK * quickest_s), bool(spared)
+
+    def _lacking_from(self, source: Source) -> Check | None:
+        return self.suspect(source) or self.tie(source, self.ties)
 
     def tie(self, source: Source, ties: Ties) -> Check | None:
         """A chunk by which this source ties a group to the one that goes on: the middle of a long range."""
