@@ -250,9 +250,9 @@ class ChunkTracker:
         """Return the leases whose range ends there and holds chunks; not to be changed."""
         return self._ends.at(stop)
 
-    def reaches_end(self, stop: int) -> bool:
-        """Return whether all from `stop` to the end of the file is stored."""
-        return stop == self.total or self.stored.covers(stop, self.total)
+    def reaches_end(self, stop: int, *, free: bool = False) -> bool:
+        """Return whether all from `stop` to the end of the file is stored, or `free`."""
+        return all(free and self.free.covers(*gap) for gap in self.stored.gaps(stop, self.total))
 
     def skip(self, lease_id: int, first: int, stop: int) -> None:
         """A transfer has passed these chunks and nothing of them was kept: they are free, unless they are stored."""

@@ -227,8 +227,9 @@ class Grants:
         tracker = self._tracker
         match placement:
             case place.FreeRange(first, stop):
+                rides_out = place.rides_out(self._views.view(now_s), source, stop)
                 lease = tracker.grant(source.id, first, stop, now_s=now_s)
-                if place.rides_out(self._views.view(now_s), source, stop):
+                if rides_out:
                     tracker.extend(lease, tracker.total)
             case place.Shared(first, stop):
                 lease = tracker.grant(source.id, first, stop, now_s=now_s, shared=True)

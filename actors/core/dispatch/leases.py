@@ -56,7 +56,8 @@ EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
 RIDE_OUT_S: Final = 2.0
-"""A complete file waits this long at most for a transfer that ends by itself. Samples are the last part of the file,
+"""A complete file waits this long at most for a transfer that ends by itself, but for that of a user whose stops of the
+day are spent. Samples are the last part of the file,
 which the one that sends the rest reads again, for a limiter's quota or two."""
 
 Dispute = ChunkDisputed | SpanCompared
@@ -417,15 +418,17 @@ class Leases:
         """Whether the complete file waits a moment for a user that is about to send its last byte: that is no stop."""
         if self._complete_s is None or now_s < self._complete_s:
             self._complete_s = now_s
-        if self.job.spec.mode != "swarm" or now_s - self._complete_s >= RIDE_OUT_S:
+        if self.job.spec.mode != "swarm":
             return False
         for lease in self.tracker.leases.values():
             source = self.sources[lease.source]
             if lease.draining or not source.traits.abort_is_costly or lease.stop < self.tracker.total:
                 continue
             estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
-            if lease.received_bytes > 0 and estimate.finish_s - self._complete_s < RIDE_OUT_S:
+            if lease.received_bytes > 0 and estimate.finish_s - self._complete_s < RIDE_OUT_S > now_s - self._complete_s:
                 return True
+            if source.budget_spent_today and not lease.shared:
+                return True  # the next stop would be one too many
         return False
 
     def draining(self) -> bool:

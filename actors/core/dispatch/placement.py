@@ -36,7 +36,7 @@ from actors.core.dispatch.placement_view import (
     small_bytes,
     start_cost_s,
 )
-from actors.core.dispatch.sources import Source
+from actors.core.dispatch.sources import PRIOR_BYTES_S, Source
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.value import Struct
 
@@ -57,6 +57,8 @@ EXTENSION_S_MIN: Final = 2.0
 """And by at least this much, so that its worker never waits for the next extension."""
 CROSSED_S_MAX: Final = 3.0
 """Stored chunks are read again for this long at most where that spares a stop; a new start takes about as long."""
+AGAIN_S_MAX: Final = 600.0
+"""And for this long by one that is all there is, and not to be stopped once more today."""
 OVERTAKEN_FASTER: Final = 3.0
 """A lease is taken over by one this many times as fast."""
 TAIL_FASTER: Final = 2.0
@@ -229,9 +231,25 @@ def rides_out(view: PlacementView, source: Source, stop: int) -> bool:
 
     Not where it is long: the stranger would send it for nothing, and the source is wanted elsewhere.
     """
+    if last_resort(view, source):
+        return stop < view.tracker.total and _sends_to_end(view, source, stop)
     if not source.traits.abort_is_costly or not stop < view.tracker.total or not view.tracker.reaches_end(stop):
         return False
     return (view.tracker.total - stop) * view.chunk_size <= CROSSED_S_MAX * expected_rate(view, source)
+
+
+def last_resort(view: PlacementView, source: Source) -> bool:
+    """Return whether only such sources are left as this one: its stops of the day are spent, and nobody sends."""
+    alone = not any(not lease.draining for lease in view.tracker.leases.values())
+    return source.budget_spent_today and not view.budgets_bind and alone and source.traits.offset_ok
+
+
+def _sends_to_end(view: PlacementView, source: Source, stop: int) -> bool:
+    """Return whether a source that is not to be stopped may go on from here to the end, over what is stored."""
+    stored = view.tracker.stored.overlap(stop, view.tracker.total)
+    again_bytes = sum(end - begin for begin, end in stored) * view.chunk_size
+    in_time = again_bytes <= AGAIN_S_MAX * (expected_rate(view, source) or PRIOR_BYTES_S)
+    return in_time and view.tracker.reaches_end(stop, free=True)
 
 
 def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = True) -> Lease | None:
@@ -326,6 +344,8 @@ def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement
 
 def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange | None:
     first, stop = gap
+    if last_resort(view, source):
+        return FreeRange(first, stop)
     estimate = None if first == source.position else lease_ending_at(view, first)
     at_end = source.traits.offset_ok and (estimate is not None or _front_kept(view, first))
     at_end = (at_end and not (source.stands and first == source.position)) or bound_to_end(view, source)
@@ -371,6 +391,8 @@ def _front_kept(view: PlacementView, first: int) -> bool:
 def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     """Return the gaps where this source could begin, the best first."""
     gaps = list(view.tracker.free)
+    if last_resort(view, source):
+        return [gap for gap in gaps if _sends_to_end(view, source, gap[1])][:1]
     if bound_to_end(view, source):
         return gaps[-1:] if gaps[-1][1] == view.tracker.total else []
     if view.tracker.total == UNBOUNDED or not source.traits.offset_ok:

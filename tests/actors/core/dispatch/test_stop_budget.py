@@ -3,11 +3,12 @@
 import pytest
 
 from actors.core.dispatch.stop_cost import gain_min_s
-from protocol.messages import EnqueueFile, Ticked
+from protocol.messages import EnqueueFile, SealFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import CHUNK, add, as_peer, board, deliver, drawn, lease_of, serve
-from tests.actors.core.dispatch.queued_users import of, turn, user
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, lease_of, serve
+from tests.actors.core.dispatch.queued_users import board_of, of, turn, user
+from tests.actors.core.dispatch.replies import finished, measured, stored
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,28 @@ def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
 def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
     state = user("........####", "a", 1.0, stops=3)
     assert of(deliver(state, Ticked()), EnqueueFile)
-    state = user("........####", "a", 1.0, stops=0, stops_before=8)
+    state = user("........" + 700 * "#", "a", 1.0, stops=0, stops_before=8)
     assert not of(deliver(state, Ticked()), EnqueueFile)
     assert "this day" in state.sources[0].reason
+
+
+@pytest.mark.parametrize("picture", ["........####", "##...####..####", "##......"])
+def test_when_the_stops_of_the_day_of_all_are_spent_one_sends_the_rest_on_to_the_end_of_the_file(picture: str) -> None:
+    """Over what is stored, for minutes if it must be: else the job waited until the next day."""
+    state = user(picture, "a", 1.0, stops_before=8)
+    add(state, "b", 0.5)
+    as_peer(state, "b", stops_before=8)
+    asked = of(deliver(state, Ticked()), EnqueueFile)
+    assert [each.source for each in asked][:1] == [0]
+    deliver(state, turn(state, 0))
+    lease = lease_of(state, "a")
+    assert (lease.first, lease.stop) == (picture.index("."), len(picture))
+    rest = picture.rindex(".") + 1
+    deliver(state, measured(0, lease.id, 1.0, 1.0), stored(0, lease.id, lease.first, rest - lease.first))
+    assert board_of(state).complete
+    assert not of(deliver(state, Ticked(), now_s=NOW_S + 8.0), SealFile), "sealed, it would be hung up on"
+    posts = deliver(state, finished(0, lease.id, len(picture)), Ticked(), now_s=NOW_S + 9.0)
+    assert of(posts, SealFile)
 
 
 def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
