@@ -15,8 +15,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from actors.core.dispatch.chunk_tracker import chunk_size_of
 from tests.sim.scenarios import MB, user_source
 from tests.sim.world import Scenario, World
+from tests.specs import start_job
 
 SIZES_MIB: Final = (3, 10, 25, 50, 250)
 SPREADS: Final = (1, 4, 50)
@@ -58,7 +60,9 @@ def scenario_of(cell: Cell, seed: int) -> Scenario:
     rng.shuffle(shares)
     rates = [cell.sum_mib_s * MB * share / sum(shares) for share in shares]
     sources = tuple(user_source(rng, number, rate) for number, rate in enumerate(rates))
-    return Scenario(sources=sources, size_bytes=cell.size_mib * MB, priors=cell.known)
+    size_bytes = cell.size_mib * MB
+    chunk_size = chunk_size_of(start_job(folder="/box").spec, size_bytes)
+    return Scenario(sources=sources, size_bytes=size_bytes, chunk_size=chunk_size, priors=cell.known)
 
 
 def drawn_cell(rng: random.Random) -> Scenario:

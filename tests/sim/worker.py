@@ -429,7 +429,7 @@ class WorkerModel:
         return min((self.handed + max(1, SLOT_BYTES // self.chunk_size)) * self.chunk_size, self._stop_bytes())
 
     def _report(self) -> None:
-        if self.lease is None or self.world.now_s - self._reported_s < SLICE_S:
+        if self.lease is None or self.world.now_s - self._reported_s < SLICE_S - 1e-6:
             return
         self._reported_s = self.world.now_s
         progressed = TransferProgressed(

@@ -55,8 +55,11 @@ CROWD: Final = 6
 """The best of that number of users is slow beside the sum of their rates."""
 SAMPLES_SHARE: Final = 0.01
 SAMPLE_SHARE: Final = 0.01
+SAMPLE_LENT_BYTES: Final = 384 << 10
+SAMPLE_LARGE_SHARE: Final = 0.004
 SAMPLE_BYTES_MAX: Final = 1 << 20
-"""The samples of a crowd together are this part of the file, each of a few users is; none is longer than that. Twice
+"""The samples of a crowd together are this part of the file. Each of a few users is, but where the limiter of a slow
+one does not lend so much at once, then it is the smaller part of a large file; none is longer than that. Twice
 as much says hardly more of a rate, and a slow user is measured for half a minute. The more users, the smaller the part:
 all send the same bytes, and one rate among many may be a little wrong."""
 SAMPLE_AGAIN: Final = 4
@@ -287,10 +290,14 @@ class UserGate:
     def _sample_first(self, samples: int) -> int:
         count = len(self._sources)
         part = CROWD / count if count >= CROWD else 1.0
-        share = part * SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
-        share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX) * SAMPLE_AGAIN**samples
+        size_bytes = self._size_bytes
+        if count >= CROWD:
+            share_bytes = min(part * SAMPLES_SHARE / count * size_bytes, SAMPLE_BYTES_MAX)
+        else:
+            share_bytes = min(SAMPLE_SHARE * size_bytes, max(SAMPLE_LENT_BYTES, SAMPLE_LARGE_SHARE * size_bytes))
+        share_bytes = min(share_bytes, SAMPLE_BYTES_MAX) * SAMPLE_AGAIN**samples
         least_bytes = part * max(SAMPLE_BYTES_MIN, SAMPLE_CHUNKS_MIN * self._chunk_size)
-        return int((self._size_bytes - max(share_bytes, least_bytes)) // self._chunk_size)
+        return int((size_bytes - max(share_bytes, least_bytes)) // self._chunk_size)
 
     def _may_sample(self, source: Source) -> bool:
         """Return whether this user could be measured by a transfer that ends by itself: it will soon be granted again.

@@ -82,7 +82,7 @@ class Grants:
                 continue
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
-                self._share_out(now_s)
+                self._share_out(source, now_s)
             if passed in (Decision.HOLD, Decision.SAMPLE):
                 self._wait_or_sample(source, passed, now_s)
                 continue
@@ -156,7 +156,7 @@ class Grants:
             lease = self._tracker.grant_sample(source.id, self.gate.sample_first(source), now_s=now_s)
             self._hand_over(source, lease, now_s)
 
-    def _share_out(self, now_s: float) -> None:
+    def _share_out(self, first: Source, now_s: float) -> None:
         """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
         view = self._views.view(now_s)
         for lease in list(self._tracker.leases.values()):
@@ -170,6 +170,10 @@ class Grants:
             if stop < lease.stop:
                 self._tracker.shrink(lease, stop)
                 self.trim(lease)
+        for source in self._sources.values():  # the first to be placed is to count on all of them
+            known = source.peer and source.ticket < 0 and source.rate_bytes_s > 0 and source is not first
+            if known and source.is_ready(now_s):
+                self._remote_queue.enqueue(source, now_s)
         self._views.changed()
 
     def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:

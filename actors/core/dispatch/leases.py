@@ -425,7 +425,10 @@ class Leases:
             if lease.draining or not source.traits.abort_is_costly or lease.stop < self.tracker.total:
                 continue
             estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
-            if lease.received_bytes > 0 and estimate.finish_s - self._complete_s < RIDE_OUT_S > now_s - self._complete_s:
+            if (
+                lease.received_bytes > 0
+                and estimate.finish_s - self._complete_s < RIDE_OUT_S > now_s - self._complete_s
+            ):
                 return True
             if source.budget_spent_today and not lease.shared:
                 return True  # the next stop would be one too many

@@ -377,7 +377,11 @@ def _takes_over(view: PlacementView, source: Source, estimate: LeaseEstimate, fi
 
 def _front_kept(view: PlacementView, first: int) -> bool:
     """Return whether this gap is the one that a source without offsets can use, and that it would reach in time."""
-    if not view.counts.front_kept or view.tracker.total == UNBOUNDED or any(gap[0] < first for gap in view.tracker.free):
+    if (
+        not view.counts.front_kept
+        or view.tracker.total == UNBOUNDED
+        or any(gap[0] < first for gap in view.tracker.free)
+    ):
         return False
     until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
     for front in view.rates.fronts:
