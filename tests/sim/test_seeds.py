@@ -212,6 +212,14 @@ def test_no_user_is_stopped_a_third_time(seed: int) -> None:
     assert outcome.stops_max <= 2
 
 
+@pytest.mark.parametrize("seed", [11, 29])
+def test_a_user_without_offsets_is_not_left_with_the_last_crumb(seed: int) -> None:
+    """It read all that lies before for it, 100 s, while the stops of the others were spent on other crumbs."""
+    outcome, scenario = play("faulty_users", seed, checked=False), scenario_of("faulty_users", seed)
+    assert outcome.seconds <= 1.3 * scenario.size_bytes / living_bytes_s(scenario)
+    assert outcome.stops_max <= 2
+
+
 def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds() -> None:
     outcomes = [play("small_users", seed) for seed in range(12)]
     assert {outcome.state for outcome in outcomes} == {"sealed"}

@@ -58,8 +58,8 @@ SAMPLE_SHARE: Final = 0.01
 SAMPLE_LENT_BYTES: Final = 384 << 10
 SAMPLE_LARGE_SHARE: Final = 0.004
 SAMPLE_BYTES_MAX: Final = 1 << 20
-"""The samples of a crowd together are this part of the file. Each of a few users is, but where the limiter of a slow
-one does not lend so much at once, then it is the smaller part of a large file; none is longer than that. Twice
+"""The samples of a crowd together are this part of the file. Each of a few users is, up to what the limiter of a slow
+one does not lend at once; of a larger file the smaller part; none is longer than that. Twice
 as much says hardly more of a rate, and a slow user is measured for half a minute. The more users, the smaller the part:
 all send the same bytes, and one rate among many may be a little wrong."""
 SAMPLE_AGAIN: Final = 4

@@ -263,6 +263,26 @@ def test_a_sample_says_how_fast_a_user_is_and_it_is_asked_again_only_if_that_is_
     assert bool(of(posts, EnqueueFile)) is wanted
 
 
+def test_a_sample_that_ends_before_it_is_measured_says_what_a_start_costs_but_not_how_long_we_held_its_offer() -> None:
+    """So the quick ones, which end first, are expected when they will come."""
+    state = gated("a" * 60, a=2.0)
+    [granted] = of(offers(state, "b", waited_s=2.0), LeaseGranted)
+    state.sources[1].offered_s = NOW_S - 1.0
+    deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.2), now_s=NOW_S + 0.6)
+    assert state.sources[1].traits.restart_cost_s == pytest.approx(1.0 + 0.4)
+    assert state.sources[1].traits.grant_cost_s == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("size_mib", "sample_kib"), [(10, 102.4), (25, 256), (50, 384), (200, 819.2), (900, 1024)])
+def test_one_of_few_users_sends_a_hundredth_of_a_file_and_less_of_a_large_one(size_mib: int, sample_kib: float) -> None:
+    state = gated("a" * 60, a=2.0)
+    assert state.leases is not None
+    gate, size = state.leases.grants.gate, size_mib << 20
+    gate.sized(size)
+    gate._chunk_size = 1
+    assert size - gate.sample_first(state.sources[0]) == pytest.approx(sample_kib * 1024, abs=2)
+
+
 def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
     state = gated("a" * 60, a=0.5)
     [granted] = of(offers(state, "b"), LeaseGranted)
@@ -422,6 +442,19 @@ def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all
     assert state.leases.grants.gate.is_open
     assert len(of(posts, EnqueueFile)) == 3
     assert lease_of(state, "a").stop <= 6
+
+
+def test_when_the_gate_opens_the_first_to_be_placed_counts_on_all_that_are_known() -> None:
+    """They are asked in the same step: else that one gets a share as if it were alone with the sender."""
+    state = gated("a" * 1000, a=1.0)
+    for letter in "bcd":
+        add(state, letter, 1.0)
+        as_peer(state, letter)
+    offering = state.sources[1]
+    offering.enqueued, offering.enqueued_s, offering.state = True, NOW_S, SourceState.QUEUED
+    posts = deliver(state, turn(state, 1))
+    assert len(of(posts, EnqueueFile)) == 2
+    assert 200 < lease_of(state, "b").open_chunks < 300
 
 
 def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> None:

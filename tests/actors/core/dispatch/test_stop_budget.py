@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.stop_cost import gain_min_s
+from actors.core.dispatch.stop_cost import gain_min_s, update_stop_budget
 from protocol.messages import EnqueueFile, SealFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import replace
@@ -120,6 +120,41 @@ def test_when_the_stops_of_the_day_of_all_are_spent_one_sends_the_rest_on_to_the
     assert not of(deliver(state, Ticked(), now_s=NOW_S + 8.0), SealFile), "sealed, it would be hung up on"
     posts = deliver(state, finished(0, lease.id, len(picture)), Ticked(), now_s=NOW_S + 9.0)
     assert of(posts, SealFile)
+
+
+def test_the_last_stop_goes_to_a_gap_that_no_lease_can_be_extended_into() -> None:
+    """What another goes on into needs nobody; later there may be none left for the other gap."""
+    picture = "a" * 4 + "." * 30 + "####" + "." * 20 + "b" * 20
+    state = board(picture, rates={"a": 1.0, "b": 1.0})
+    for letter in "ab":
+        as_peer(state, letter)
+    add(state, "c", 1.0)
+    as_peer(state, "c", stops=1)
+    deliver(state, Ticked(), turn(state, 2))
+    assert 38 <= lease_of(state, "c").first < 58
+
+
+@pytest.mark.parametrize(("stops", "idle"), [(0, False), (1, True)])
+def test_who_is_hung_up_on_for_the_last_time_is_not_counted_on_any_more(stops: int, idle: bool) -> None:
+    state = board("a" * 4 + "b" * 60, rates={"a": 1.0, "b": 1.0})
+    for letter in "ab":
+        as_peer(state, letter)
+    state.sources[0].stops = stops
+    update_stop_budget(state.sources[0], state.job)
+    assert state.leases is not None
+    left = state.leases.left_s(NOW_S)
+    assert (left > 40) is idle
+
+
+def test_a_source_without_offsets_goes_on_over_stored_chunks_where_beginning_again_takes_longer() -> None:
+    """Its way of ten seconds is in time while half a minute is left; another user would be stopped for three."""
+    for offset_ok, goes_on in ((False, True), (True, False)):
+        state = board("a" * 4 + "#" * 10 + "." * 40, rates={"a": 1.0})
+        as_peer(state, "a")
+        state.sources[0].traits = replace(state.sources[0].traits, offset_ok=offset_ok)
+        lease = lease_of(state, "a")
+        deliver(state, measured(0, lease.id, 3.5, 1.0))
+        assert (lease.stop > 14) is goes_on
 
 
 def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
