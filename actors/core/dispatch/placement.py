@@ -239,7 +239,7 @@ def rides_out(view: PlacementView, source: Source, stop: int) -> bool:
 
 
 def last_resort(view: PlacementView, source: Source) -> bool:
-    """Return whether only such sources are left as this one: its stops of the day are spent, and nobody sends."""
+    """Return whether only such sources are left as this one: its stops of the day are spent, and none sends."""
     alone = not any(not lease.draining for lease in view.tracker.leases.values())
     return source.budget_spent_today and not view.budgets_bind and alone and source.traits.offset_ok
 
@@ -409,7 +409,7 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     largest = heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
     if not stop_cost.costly(source):
         return largest
-    # One that no lease can be extended into needs a new start in any case, and later nobody may have a stop left.
+    # One that no lease can be extended into needs a new start in any case; later no source may have a stop left.
     return sorted(largest, key=lambda gap: stop_cost.too_short(view, source, *gap) or _touched(view, gap[0]))
 
 
