@@ -44,8 +44,8 @@ ENVIRONMENT = {
 }
 
 
-_UNSEEN = re.compile(r"^ *@|(strict|frozen)=True$")
-"""Whether a dataclass is frozen or has slots, and whether `zip` would notice a bug of ours: no behaviour."""
+_UNSEEN = re.compile(r"^ *@|(strict|frozen|kw_only)=True$")
+"""How a dataclass is made, and whether `zip` would notice a bug of ours: no behaviour."""
 _NO_CHANGE = re.compile(r"BitOr_|_(Eq|NotEq|Lt|LtE|Gt|GtE)_Is(Not)?$|_Is_Eq$|_IsNot_NotEq$")
 """The bars of types; and whether equal numbers are one object, which is the interpreter's affair."""
 _STAR = re.compile(r"[(, ]\*,")
