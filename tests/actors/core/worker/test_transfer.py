@@ -53,6 +53,7 @@ def test_a_slow_source_hands_over_chunk_by_chunk() -> None:
         given = subject.handover(now_s=now_s)
         if given is not None:
             handed.append(given)
+            assert subject.done or subject.want == CHUNK
     assert runs(handed) == [(0, CHUNK), (1, CHUNK), (2, CHUNK)]
 
 
