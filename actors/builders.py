@@ -21,10 +21,8 @@ SLOTS_SPARE = 8
 
 def build_hub(context: ProcessContext) -> ProcessActors:
     """Start PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is requested."""
-    from actors.chunk_dispatcher import ChunkDispatcher
-    from actors.pool_manager import PoolManager
+    from actors.hub import ChunkDispatcher, PoolManager, SpeedWatchdog
     from actors.runtime.actor import stop_actors
-    from actors.speed_watchdog import SpeedWatchdog
 
     bus = context.bus
     dispatchers: dict[int, Any] = {}

@@ -23,14 +23,12 @@ PRELOADED: Final = (
     "actors.api.server",
     "actors.assembler",
     "actors.builders",
-    "actors.chunk_dispatcher",
+    "actors.hub",
     "actors.job_manager",
     "actors.peer_history",
     "actors.peer_worker",
-    "actors.pool_manager",
     "actors.runtime.process_root",
     "actors.sources.http.reader",
-    "actors.speed_watchdog",
     "protocol.http_api.app",
 )
 """Loaded once for all children."""

@@ -21,12 +21,10 @@ from actors.runtime.stop_signals import raise_interrupt, raise_lost_interrupt
 PRELOADED: Final = (
     "actors.assembler",
     "actors.builders",
-    "actors.chunk_dispatcher",
+    "actors.hub",
     "actors.peer_worker",
-    "actors.pool_manager",
     "actors.runtime.process_root",
     "actors.sources.http.reader",
-    "actors.speed_watchdog",
 )
 """Modules of the child processes of a download; the forkserver loads them once for all."""
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
