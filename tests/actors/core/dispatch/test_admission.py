@@ -129,6 +129,15 @@ def test_with_a_digest_a_file_of_another_size_is_fetched_where_that_of_the_first
     assert said(posts, ClosePartFile)
 
 
+def test_without_a_wanted_digest_a_file_of_another_size_is_not_begun_where_the_first_is_refused() -> None:
+    state = job(2)
+    deliver(state, probed(0, SIZE), OPENED, probed(1, SIZE + 1))
+    assert said(deliver(state, stored(0, 1, 0, 8), finished(0, 1, 8)), SealFile)
+    posts = deliver(state, SealRefused(job=1, detail="its server names another digest"))
+    assert not said(posts, OpenPartFile)
+    assert said(posts, ClosePartFile)
+
+
 def test_the_size_of_most_sources_replaces_that_of_the_first_answer() -> None:
     state = job(4)
     deliver(state, probed(0, SIZE), OPENED)
