@@ -141,6 +141,13 @@ def test_an_answer_that_comes_for_the_stored_digest_is_a_vote_for_it() -> None:
     assert outcome.losers == {B}
 
 
+def test_a_vote_without_a_digest_is_for_what_the_sender_of_the_stored_chunk_gave() -> None:
+    identity = Identity()
+    disputed(identity, A, B)
+    identity.repeat(C, A, None, 5)
+    assert identity.disputes[5].answers == {A: ONE, B: OTHER, C: ONE}
+
+
 def test_who_differed_only_from_losers_may_be_used_again() -> None:
     identity = Identity()
     assert identity.exclude([B], [A]) == []
