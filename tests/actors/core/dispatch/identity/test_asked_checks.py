@@ -1,0 +1,136 @@
+"""Checks that sources are asked for: which, of whom first, and how many."""
+
+import pytest
+
+from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.sources import Source, SourceState
+from protocol.messages import ChunkDisputed, DropChunks
+from protocol.model.value import replace
+from tests.actors.core.dispatch.boards import said
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, lease_of, stored, tell
+from tests.actors.core.dispatch.identity.test_content import untied
+
+
+def test_users_look_for_who_spoiled_a_digest_only_where_no_mirror_can() -> None:
+    state = untied("aaaabbbb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4))
+    state.content.search.begin(8, CHUNK)
+    one, other, user = state.sources.values()
+    user.traits = replace(user.traits, abort_is_costly=True)
+
+    def asked(source: Source) -> bool:
+        return state.content.next_check(source, board_of(state), urgent=False, now_s=NOW_S) is not None
+
+    assert [asked(each) for each in (one, other, user)] == [True, True, False]
+    one.state = other.state = SourceState.BANNED
+    assert asked(user)
+
+
+@pytest.mark.parametrize(("leases", "odd", "asked"), [(0, False, False), (0, True, True), (1, False, True)])
+def test_a_source_shows_that_it_belongs_to_the_job_before_it_goes_on_a_newcomer_only_where_it_was_odd_before(
+    leases: int, odd: bool, asked: bool
+) -> None:
+    state = untied("aaaabbbb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 4, 3))
+    state.content.identity.agree(0, 1, 4)
+    newcomer = state.sources[2]
+    newcomer.rate_bytes_s, newcomer.leases, newcomer.odd = 1e9, leases, odd
+    state.content.overlaps.first.clear()
+
+    def urgent(source: Source) -> Check | None:
+        return state.content.next_check(source, board_of(state), urgent=True, now_s=NOW_S)
+
+    assert (urgent(newcomer) is not None) is asked
+    state.sources[0].rate_bytes_s, state.sources[0].leases = 1e9, 1
+    assert urgent(state.sources[0]) is None, "it is tied"
+
+
+def halves_sent() -> DispatchState:
+    """A complete file of two mirrors; a third one could check it. Both sides of the middle were compared."""
+    state = untied("a" * 40 + "b" * 40, sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 40), stored(state, "b", 40, 40))
+    state.content.identity.agree(0, 1, 39)
+    state.content.identity.agree(0, 1, 40)
+    return state
+
+
+def test_head_and_tail_are_what_a_first_lease_may_check_and_nothing_beside_them() -> None:
+    state = halves_sent()
+    plan, reader = state.content.plan, state.sources[2]
+    for wanted in (79, 0):
+        check = plan.ends(reader, 80)
+        assert check is not None
+        assert check.chunk == wanted
+        plan.given(check, state.report.owner_of(wanted))
+    assert plan.ends(reader, 80) is None
+
+
+def test_of_one_contributor_no_more_spots_are_read_than_are_allowed_and_ties_are_none() -> None:
+    state = halves_sent()
+    plan, reader = state.content.plan, state.sources[2]
+    plan.optional_max = None
+    for chunk in (0, 79):
+        state.content.identity.agree(0, 1, chunk)
+    for chunk in range(1, 10):
+        plan.given(Check(2, chunk), 0)  # no spots
+    plan.given(Check(2, 10, optional=True), 0)
+    spot = plan.optional(reader, 80, last=False, spots_max=1)
+    assert spot is not None
+    assert state.report.owner_of(spot.chunk) == 1
+    again = plan.optional(reader, 80, last=False)
+    assert again is not None
+    assert state.report.owner_of(again.chunk) == 0, "two of each, where it is not the end"
+
+
+def test_of_a_chunk_whose_sender_is_excluded_no_other_is_dropped() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 3))
+    state.content.identity.exclude({0}, {1})
+    late = ChunkDisputed(
+        job=JOB,
+        source=1,
+        lease=lease_of(state, "b").id,
+        chunk=1,
+        other_source_hash=100,
+        digest=b"b",
+        stored_digest=b"a",
+    )
+    drops = said(tell(state, late), DropChunks)
+    assert [(drop.firsts, drop.stops) for drop in drops] == [((1,), (2,))]
+
+
+@pytest.mark.parametrize(("position", "lead"), [(2, 2), (4, 0), (10, 4)])
+def test_who_cannot_begin_within_the_file_compares_all_that_it_reads_before_its_lease(position: int, lead: int) -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    source = state.sources[1]
+    source.traits, source.position = replace(source.traits, offset_ok=False), position
+    assert state.content.overlaps.lead_of(source, lease_of(state, "b"), board_of(state)) == lead
+
+
+def test_an_open_dispute_is_answered_by_a_third_one_and_again_by_the_two_only_where_there_is_none() -> None:
+    state = halves_sent()
+    state.content.identity.dispute(0, b"1", 1, b"2", 20, now_s=NOW_S)
+
+    def asked(number: int) -> int | None:
+        check = state.content.next_check(state.sources[number], board_of(state), urgent=True, now_s=NOW_S)
+        return None if check is None else check.chunk
+
+    assert [asked(number) for number in range(3)] == [None, None, 20]
+    state.sources[2].state = SourceState.BANNED
+    assert [asked(number) for number in range(2)] == [20, 20]
+
+
+def test_a_body_that_stands_open_where_chunks_are_missing_goes_on_untied() -> None:
+    state = untied("aaaabbbb....", sources="abc", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 4, 3))
+    state.content.identity.agree(0, 1, 4)
+    source = state.sources[2]
+    source.rate_bytes_s, source.leases = 1e9, 1
+    state.content.overlaps.first.clear()
+    asked = []
+    for stands in (True, False):
+        source.stands, source.position = stands, next(iter(board_of(state).free))[0]
+        asked.append(state.content.next_check(source, board_of(state), urgent=True, now_s=NOW_S) is not None)
+    assert asked == [False, True]
