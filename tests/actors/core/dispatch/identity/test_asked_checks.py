@@ -134,3 +134,11 @@ def test_a_body_that_stands_open_where_chunks_are_missing_goes_on_untied() -> No
         source.stands, source.position = stands, next(iter(board_of(state).free))[0]
         asked.append(state.content.next_check(source, board_of(state), urgent=True, now_s=NOW_S) is not None)
     assert asked == [False, True]
+
+
+@pytest.mark.parametrize(("confirmed", "lead"), [(True, 0), (False, 1)])
+def test_the_chunk_before_a_lease_is_read_where_it_was_never_compared_there(confirmed: bool, lead: int) -> None:
+    state = untied("a" * 8 + "b" * 8, rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 8))
+    state.content.identity.agree(0, 1, 7 if confirmed else 2)
+    assert state.content.overlaps.lead_of(state.sources[1], lease_of(state, "b"), board_of(state)) == lead

@@ -163,6 +163,17 @@ def test_an_excluded_source_ties_nothing() -> None:
     assert not identity.tied(A, C)
 
 
+def test_a_digest_that_an_excluded_source_names_too_ties_it_to_nobody() -> None:
+    identity = Identity()
+    identity.exclude({B}, {A})
+    revision = identity.revision
+    identity.vouch(A, B)
+    assert not identity.tied(A, B)
+    assert identity.revision == revision
+    identity.vouch(A, C)
+    assert identity.tied(A, C)
+
+
 def test_the_weakest_kind_is_that_of_the_weakest_link_over_the_strongest_way() -> None:
     identity = Identity()
     identity.agree(A, B, 1, kind="frames")
