@@ -256,7 +256,8 @@ def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = Tru
     """Return the lease right ahead that this one should take over: much slower, and late.
 
     Its source would need a stop of another for its tail. It is stopped a little earlier than it would be anyway.
-    Without a swarm one of the two ends here: the slower.
+    Without a swarm one of the two ends here: that one where this one alone would be done sooner. Two that share the
+    file by their rates are done together.
     """
     lease = estimate.lease
     if not view.sources[lease.source].traits.abort_is_costly or lease.rival is not None:
@@ -269,9 +270,12 @@ def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = Tru
             slow = estimate_now(view, ahead)
             crossed_bytes = (ahead.next - ahead.first) * view.chunk_size
             late = slow.finish_s - view.now_s > stop_cost.LATE_SHARE * until_s
-            faster = estimate.rate_bytes_s > (OVERTAKEN_FASTER if swarm else 1.0) * slow.rate_bytes_s
             crossed = crossed_bytes <= CROSSED_S_MAX * estimate.rate_bytes_s
-            return ahead if (late or not swarm) and faster and crossed else None
+            alone_s = (crossed_bytes + slow.left_bytes) / estimate.rate_bytes_s
+            if not crossed or estimate.finish_s + alone_s + stop_cost.GAIN_FELT_S >= slow.finish_s:
+                return None
+            slower = estimate.rate_bytes_s > OVERTAKEN_FASTER * slow.rate_bytes_s
+            return ahead if not swarm or (late and slower) else None
     return None
 
 

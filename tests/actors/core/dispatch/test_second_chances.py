@@ -172,6 +172,13 @@ def test_a_user_takes_over_the_late_lease_ahead_of_one_that_is_three_times_slowe
     assert not overtakes({"a": 0.9, "b": 1.0}, swarm=False)
 
 
+@pytest.mark.parametrize(("rate", "ahead"), [(1.1, 4), (2.9, 1)])
+def test_of_two_that_would_be_done_together_none_is_stopped_for_the_other(rate: float, ahead: int) -> None:
+    """One was, where two had shared a file by their rates: the other sent the second half alone."""
+    assert not overtakes({"a": rate, "b": 1.0}, ahead=ahead, swarm=False)
+    assert not overtakes({"a": 3.1, "b": 1.0}, ahead=1)
+
+
 @pytest.mark.parametrize(
     ("rates", "peers"), [({"a": 4.0, "b": 1.0}, "a"), ({"a": 4.0, "b": 1.0}, "b"), ({"a": 4.0, "b": 0.0}, "ab")]
 )
