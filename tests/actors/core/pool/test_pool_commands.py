@@ -216,6 +216,14 @@ def test_a_limit_goes_to_the_dispatcher_or_waits_for_it() -> None:
     assert to(again, DISPATCHER) == [LimitJob(job=1, limit_bytes_s=9), ResendState(job=1)]
 
 
+@pytest.mark.parametrize("limit_bytes_s", [3, 5, 9])
+def test_a_limit_that_differs_when_a_job_is_asked_for_again_goes_to_its_dispatcher(limit_bytes_s: int) -> None:
+    pool = running("http://a/f")
+    tell(pool, LimitJob(job=1, limit_bytes_s=5))
+    limits = [LimitJob(job=1, limit_bytes_s=limit_bytes_s)] * (limit_bytes_s != 5)
+    assert to(tell(pool, changed(asked(1), limit_bytes_s=limit_bytes_s)), DISPATCHER) == [*limits, ResendState(job=1)]
+
+
 def test_both_the_job_and_its_source_must_allow_private_addresses() -> None:
     for job_ok, source_ok in ((True, False), (False, True), (True, True)):
         pool = PoolState(("fetch-1",))
@@ -365,7 +373,7 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
     for _ in range(5):
         (told,) = to(pool.handle(ended, now_s=0.0), JOB_MANAGER)
         assert isinstance(told, JobProgressed)
-        assert (told.state, told.reason) == ("waiting", "the search budget is spent")
+        assert (told.state, told.left_s, told.reason) == ("waiting", -1.0, "the search budget is spent")
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []
         (search,) = searches(pool.handle(Ticked(), now_s=7.0))
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
