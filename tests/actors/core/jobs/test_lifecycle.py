@@ -586,3 +586,14 @@ def test_a_new_job_manager_counts_the_time_of_an_attempt_to_the_millisecond() ->
     rig.s += 1.5
     rig.ended(1, "sealed")
     assert rig.record(id).active_s == 4.75
+
+
+@pytest.mark.parametrize(("urls", "term", "words"), [((), "some words", "some words"), ((WEB,), "", "")])
+def test_an_attempt_searches_where_its_job_was_ordered_to_and_is_counted(
+    urls: tuple[str, ...], term: str, words: str
+) -> None:
+    rig = Rig()
+    id = rig.order(urls=urls, term=term).id
+    (asked,) = rig.all_said(StartJob)
+    assert asked.spec.term == words
+    assert rig.manager.jobs.living[id].record.attempts == 1
