@@ -37,7 +37,7 @@ _FORBIDDEN: Final = (FaultKind.PRIVATE_ADDRESS, FaultKind.OFF_TLS)
 """Where a redirect leads may not be fetched from by the user's will: asking again changes nothing."""
 _LOGIN: Final = (401, 407)
 _CODING_REFUSED: Final = (406, 415)
-_CONDITION_REFUSED: Final = (400, 412)
+_CONDITION_REFUSED: Final = (304, 400, 412, 416, 501)
 """Statuses of servers that refuse an If-Range which they should pass over."""
 SAMPLE_BYTES: Final = 64 << 10
 SAMPLE_AHEAD_BYTES: Final = 1 << 20
