@@ -1,9 +1,11 @@
 """The whole program against odd servers and addresses: exit code, words, file."""
 
+import threading
 from functools import partial
 
 import pytest
 
+from actors.core.dispatch.identity.resumption import CONFIRM_S_MIN
 from tests.e2e.program import Shoal
 from tests.wild.conftest import DATA, Serve
 from tests.wild.server import File, Reply, Request
@@ -70,6 +72,29 @@ def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, siz
     assert done.code == 0, done
     assert (shoal.folder / "file.bin").read_bytes() == new.data
     assert "another version than before: starting over with that one" in done.stderr or size < len(DATA)
+
+
+@pytest.mark.parametrize("validators", [True, False])
+def test_a_file_that_is_overwritten_within_one_answer_is_fetched_anew(
+    shoal: Shoal, serve: Serve, validators: bool
+) -> None:
+    """As a web server sends it that reads while somebody copies over the file."""
+    half = len(DATA) // 2
+    new = File(DATA[::-1], etag='"v2"', modified="Tue, 03 Nov 2026 11:00:00 GMT")
+    copied = threading.Event()
+
+    def overwritten(request: Request, reply: Reply) -> bool:
+        tag, modified = (None, None) if validators else ("", "")
+        if request.number > 1:
+            return new(request, reply, etag=tag, modified=modified)
+        FILE(request, reply, cut=half, etag=tag, modified=modified)
+        copied.wait(CONFIRM_S_MIN + 0.5)
+        reply.raw(new.data[half:])
+        return True
+
+    done = shoal.run("get", serve(overwritten).url(), "-o", "file.bin")
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == new.data
 
 
 @pytest.mark.long

@@ -363,6 +363,9 @@ class ContentChecks:
             self._answered(lease_id)
         if self._answered_by_s:  # read already, and compared in a moment
             return Gate.CHECKING
+        if (other := self.resume.contradicted(self.plan, self._sources)) is not None:
+            self.exclusion.changed(other, tracker, f"{other.name} has another file now")
+            return Gate.CHECKING
         if self.in_doubt or (self.search.active and not self._damage_accepted()):
             return Gate.CHECKING
         return self.sealing.decide(tracker, now_s=now_s)

@@ -5,8 +5,12 @@ chunks were found at the start reads one of them again: the chunk before its fir
 else the last of its longest range once it has nothing else to do, and a complete file waits for that. If the
 bytes differ, all that it sent before is of another file. Users, whose aborts are counted, do only the first.
 A source whose ETag alone is another one than before compares two, the first chunk that it sent and the last.
+
+A file may be overwritten while the only source of a download sends it, within one answer too. So that source reads its
+first chunk again when all of it is there, unless the download took less than `CONFIRM_S_MIN`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -17,6 +21,12 @@ from actors.core.dispatch.progress import Reporter, VerifiedChunks
 from actors.core.dispatch.sources import FailurePolicy, Source
 from protocol.model.faults import FaultKind
 
+CONFIRM_S_MIN: Final = 1.0
+"""A request more is 2 % of a shorter download, in which a file is hardly overwritten."""
+CONFIRM_S_MAX: Final = 5.0
+"""The complete file waits no longer for it."""
+CONFIRMS_MAX: Final = 2
+"""Of a source: one that sends another first chunk each time would never be done."""
 _ABSENT: Final = 1 << 33
 """Added to the names of contributors of an earlier attempt that sent nothing of what is stored."""
 
@@ -24,13 +34,16 @@ _ABSENT: Final = 1 << 33
 class ResumeChecks:
     """Checks of resumed chunks.
 
-    `open`: sources of resumed chunks that were not compared with their file of today yet.
+    `open`: sources of resumed chunks that were not compared with their file of today yet, and the one that is to
+    confirm the complete file.
     """
 
     def __init__(self) -> None:
         self.open: set[int] = set()
         self._asked: set[int] = set()
         self._lacking: dict[int, int] = {}
+        self._confirming: int | None = None
+        self._confirms: Counter[int] = Counter()
 
     def doubt(self, source: Source, owned: Iterable[Owned]) -> None:
         """The validator of a source has changed and nothing else: what it sent is compared, complete or not."""
@@ -42,18 +55,48 @@ class ResumeChecks:
 
     def opened(self, owned: Iterable[Owned], *, complete: bool) -> None:
         """These chunks were found when the job began or its hub was replaced; what is complete gets no other bytes."""
+        self._confirming = None
         self.open.clear()
         self.open.update(owner for _, _, owner in owned if owner >= 0 and not complete)
         self._asked.clear()
         self._lacking.clear()
 
+    def confirm(self, source: Source) -> None:
+        """The file is complete, and all of it came from this source: once more it is to say that it has that file."""
+        wanted = self._confirming is None and source.id not in self.open
+        if wanted and self._confirms[source.id] < CONFIRMS_MAX and _may_check(source):
+            self._confirming = source.id
+            self._confirms[source.id] += 1
+            self.open.add(source.id)
+            self._asked.discard(source.id)
+
+    def incomplete(self) -> None:
+        """Chunks are missing again."""
+        if self._confirming is not None:
+            self.open.discard(self._confirming)
+            self._confirming = None
+
+    @property
+    def confirming(self) -> bool:
+        """Whether the source of the complete file is still to confirm it."""
+        return self._confirming in self.open
+
+    def contradicted(self, plan: CheckPlan, sources: Mapping[int, Source]) -> Source | None:
+        """Return the source that was to confirm the complete file and has another version of it now."""
+        asked = self._confirming if self._confirming in self.open & self._asked else None
+        if asked is None or any(check.source == asked for check in plan.checking.values()):
+            return None
+        return sources[asked] if sources[asked].changed else None
+
     def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
         """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
-        able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
-        if source.id not in self.open or source.id in self._asked or not source.must_compare or not able:
+        confirms = source.id == self._confirming
+        if source.id not in self.open or source.id in self._asked or not (source.must_compare or confirms):
+            return None
+        if not _may_check(source):
             return None
         own = [(stop - first, first, stop - 1) for first, stop, owner in owned if owner == source.id]
-        if own and self._lacking.get(source.id, 1) > 1:
+        if own and (confirms or self._lacking.get(source.id, 1) > 1):
             return Check(source.id, min(first for _, first, _ in own))
         return Check(source.id, max(own)[2]) if own else None
 
@@ -85,6 +128,10 @@ class ResumeChecks:
         settled = source.doubted and source.id not in self.open
         source.doubted = source.doubted and not settled
         return settled
+
+
+def _may_check(source: Source) -> bool:
+    return source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
 
 
 class EarlierEvidence:

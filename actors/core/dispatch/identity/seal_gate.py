@@ -13,7 +13,7 @@ from actors.core.dispatch.identity.checks import Check, CheckPlan, Overlaps, che
 from actors.core.dispatch.identity.container_requests import ContainerRequests
 from actors.core.dispatch.identity.evidence import Identity, claim_of, shortfall
 from actors.core.dispatch.identity.pieces import PieceChecks
-from actors.core.dispatch.identity.resumption import ResumeChecks
+from actors.core.dispatch.identity.resumption import CONFIRM_S_MAX, CONFIRM_S_MIN, ResumeChecks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
@@ -164,7 +164,9 @@ class SealGate:
         waited_s = self.last.waited_s(now_s)
         if self.unsettled:
             return Gate.LACKING
-        if waited_s < TIES_S_MAX and self._resume.is_awaited(self._sources, self._plan):
+        self._confirm(tracker, now_s)
+        longest_s = CONFIRM_S_MAX if self._resume.confirming else TIES_S_MAX
+        if waited_s < longest_s and self._resume.is_awaited(self._sources, self._plan):
             return Gate.CHECKING
         settled = not (self._pieces.bad or self._plan.open_suspects())
         if settled and self._pieces.awaited and not self._pieces.all_proven(tracker.total):
@@ -187,6 +189,15 @@ class SealGate:
             return Gate.CHECKING
         left = self.last.awaited(self._plan.checking.values(), lambda: self._optional_left(tracker, now_s), now_s)
         return Gate.CHECKING if left else Gate.OPEN
+
+    def _confirm(self, tracker: ChunkTracker, now_s: float) -> None:
+        """Have the source that sent all of the file confirm it, where nothing else speaks for what it sent."""
+        able = tracker.total != UNBOUNDED and self._job.spec.mode != "race" and not self.proven
+        if not able or self._identity.checks_agreed or self._report.elapsed_s(now_s) <= CONFIRM_S_MIN:
+            return
+        senders = {owner for _, _, owner in self._report.owned()}
+        if len(senders) == 1 and (sole := self._sources.get(senders.pop())) is not None:
+            self._resume.confirm(sole)
 
     def _may_settle(self, waited_s: float, *, now_s: float) -> bool:
         """Whether evidence that is lacking is on its way, or there is a source that could give it in time."""
@@ -221,6 +232,7 @@ class SealGate:
     def incomplete(self) -> None:
         """Chunks are missing again: what was found of the complete file holds no more."""
         self.last.restart()
+        self._resume.incomplete()
         self.unsettled = ""
         self._containers.incomplete()
 

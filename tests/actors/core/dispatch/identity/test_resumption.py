@@ -6,6 +6,7 @@ from actors.core.dispatch.chunk_tracker import recorded
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.evidence import Resolution
+from actors.core.dispatch.identity.resumption import CONFIRM_S_MAX, CONFIRM_S_MIN, CONFIRMS_MAX
 from actors.core.dispatch.identity.seal_gate import Gate
 from actors.core.dispatch.progress import VerifiedChunks
 from actors.core.dispatch.sources import SourceState
@@ -15,12 +16,16 @@ from protocol.messages import (
     ChunksVerified,
     DropChunks,
     JobNoted,
+    LeaseGranted,
     LeaseRevoked,
+    SealFile,
     SourceChanged,
     SourceNamed,
     SourcesJudged,
+    Ticked,
     ValidatorSeen,
 )
+from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
@@ -28,6 +33,7 @@ from tests.actors.core.dispatch.drawing import (
     JOB,
     NOW_S,
     board_of,
+    busy_with,
     drawn,
     finished,
     lease_of,
@@ -194,3 +200,79 @@ def test_who_is_excluded_is_recorded() -> None:
     lost = state.content.exclusion.apply(Resolution(5, frozenset((1,)), frozenset((0,)), "why"), board_of(state))
     assert [source.id for source in lost] == [1]
     assert [judged.excluded for judged in said(state._out.take(), SourcesJudged)] == [(B,)]
+
+
+# -- a complete file of one source
+
+
+LATER_S = NOW_S + 10.0
+
+
+def complete(picture: str = "aaaa", **spec: str) -> tuple[DispatchState, list[Post]]:
+    """A board whose file just came from a alone, in ten seconds."""
+    state = untied(picture, rates={"a": 1}, **spec)
+    posts = tell(state, stored(state, "a", 0, len(picture)), finished(state, "a"), at_s=LATER_S)
+    return state, posts
+
+
+def test_who_alone_sent_a_file_reads_its_first_chunk_again_before_it_is_sealed() -> None:
+    state, posts = complete()
+    assert not said(posts, SealFile)
+    (check,) = said(posts, LeaseGranted)
+    assert (check.source, check.first, check.stop, check.store) == (0, 0, 1, 0)
+    same = ChunksRepeated(job=JOB, source=0, lease=check.lease, first=0, count=1, length_bytes=CHUNK)
+    assert said(tell(state, same, at_s=LATER_S), SealFile)
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:" + "ab" * 32])
+def test_a_file_that_was_overwritten_while_its_only_source_sent_it_is_not_sealed(digest: str) -> None:
+    state, posts = complete(checksum=digest)
+    if digest:
+        assert said(posts, SealFile), "the digest tells"
+        return
+    other = ChunkDisputed(
+        job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=0, digest=b"b", stored_digest=b"a"
+    )
+    posts = tell(state, other, at_s=LATER_S)
+    assert not said(posts, SealFile)
+    assert "another file now" in said(posts, JobNoted)[0].text
+    assert "#" not in drawn(state)
+
+
+def test_a_validator_that_changed_since_is_as_good_as_other_bytes() -> None:
+    state, _ = complete()
+    posts = tell(state, released(state, "a", FaultKind.CHANGED), Ticked(), at_s=LATER_S)
+    assert not said(posts, SealFile)
+    assert "another file now" in said(posts, JobNoted)[0].text
+    assert "#" not in drawn(state)
+
+
+def test_a_source_that_says_nothing_more_does_not_hold_the_file_up() -> None:
+    state, _ = complete()
+    posts = tell(state, released(state, "a", FaultKind.NOT_FOUND), Ticked(), at_s=LATER_S)
+    assert said(posts, SealFile), "its link was good for one request"
+    state, _ = complete()
+    assert not said(tell(state, Ticked(), at_s=LATER_S + CONFIRM_S_MAX - 0.5), SealFile)
+    assert said(tell(state, Ticked(), at_s=LATER_S + CONFIRM_S_MAX), SealFile), "it hangs"
+
+
+@pytest.mark.parametrize("case", ["quick", "race", "from the start only"])
+def test_nothing_is_confirmed_where_that_costs_or_cannot_be(case: str) -> None:
+    fronts, mode = ("a", "swarm") if case == "from the start only" else ("", "race" if case == "race" else "swarm")
+    state = untied("aaaa", rates={"a": 1}, fronts=fronts, mode=mode)
+    at_s = NOW_S + CONFIRM_S_MIN if case == "quick" else LATER_S
+    assert said(tell(state, stored(state, "a", 0, 4), finished(state, "a"), at_s=at_s), SealFile)
+
+
+def test_a_source_that_sends_another_beginning_each_time_is_asked_twice() -> None:
+    state, posts = complete()
+    for _ in range(CONFIRMS_MAX):
+        assert not said(posts, SealFile)
+        other = ChunkDisputed(
+            job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=0, digest=b"b",
+            stored_digest=b"a",
+        )  # fmt: skip
+        tell(state, other, Ticked(), at_s=LATER_S)
+        tell(state, released(state, "a", FaultKind.REVOKED), Ticked(), at_s=LATER_S + 1)
+        posts = tell(state, stored(state, "a", 0, 4), finished(state, "a"), at_s=LATER_S + 2)
+    assert said(posts, SealFile)
