@@ -161,6 +161,8 @@ def test_a_file_that_changed_at_its_origin_is_not_mixed(shoal: Shoal, box: Box) 
     notes = [each["text"] for each in done.events if each["event"] == "note"]
     assert any("has another file now" in text and "are fetched again" in text for text in notes)
     assert Content(CONTENT.size, seed=42).matches(shoal.folder / "file.bin"), "the new version, and nothing of the old"
+    assert done.ended["bytes_resumed"] == 0
+    assert done.ended["bytes_received"] >= CONTENT.size
 
 
 @pytest.mark.long

@@ -124,6 +124,7 @@ class Reporter:
         self._requested = wanted.attempt > 0
         self._over_bytes = 0
         self._stored_bytes = 0
+        self._unsaved_bytes = 0  # of those that were found at the start: their loss costs as much as a second fetch
         self._reported_s = self._rows_s = 0.0
         self._row_at = 0
         self._history: list[tuple[float, int]] = []
@@ -196,7 +197,7 @@ class Reporter:
         self._owned = None
 
     def lost(self, chunks: RangeSet, size_bytes: int, sources: dict[int, Source]) -> None:
-        """Take back chunks that were stored and that a failing disk has lost."""
+        """Take back chunks that were stored: a failing disk has lost them, or their sender has another file."""
         self._owned = None
         for first, stop in chunks:
             for chunk in range(first, stop):
@@ -205,7 +206,11 @@ class Reporter:
                 if source is not None:
                     source.chunks -= 1
                     source.bytes_stored -= length_bytes
-                self._stored_bytes -= length_bytes
+                if self._owners[chunk] < MISSING and self.resumed_bytes >= length_bytes:
+                    self.resumed_bytes -= length_bytes
+                    self._unsaved_bytes += length_bytes
+                else:
+                    self._stored_bytes -= length_bytes
             self._owners.put(first, stop, MISSING)
 
     def _length_bytes(self, chunk: int, size_bytes: int) -> int:
@@ -396,7 +401,7 @@ class Reporter:
             seconds=seconds,
             bytes_received=received,
             bytes_resumed=self.resumed_bytes,
-            bytes_refetched=received - self._stored_bytes,
+            bytes_refetched=received - self._stored_bytes + self._unsaved_bytes,
             digest_hex=digest_hex,
             claim=claim,
         )
