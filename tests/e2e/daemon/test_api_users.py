@@ -45,7 +45,7 @@ def test_what_users_have_is_found_and_fetched_over_the_api(shoal: Shoal) -> None
             assert senders
 
             # By the commit. What a user sent as a sample that came at once is no rate to remember.
-            eventually(lambda: senders & {one["username"] for one in daemon.get(f"{ROOT}/users")})
+            eventually(lambda: any(one["username"] in senders for one in daemon.get(f"{ROOT}/users")))
             known = {one["username"]: one for one in daemon.get(f"{ROOT}/users")}
             assert any(known[name]["rateBytesS"] > 0 for name in senders & known.keys())
             # The ledger counts what the users log, which may be a moment later, or nothing for a file sent to its end.
