@@ -33,7 +33,7 @@ from actors.demo.content import Content
 from actors.demo.mirrors.box import MirrorBox
 from actors.demo.mirrors.mirror import Behavior
 from protocol.http_api.gateway import GatewayInbox
-from protocol.messages import EventOccurred, GetCounts, GetJob, GetManifest, ListJobs, ListWishes
+from protocol.messages import EventOccurred, GetCounts, GetJob, GetManifest, ListEvents, ListJobs, ListWishes
 from protocol.model.job_records import ManifestRange
 from protocol.model.job_views import SourceView, details
 from tests.bench import measuring
@@ -188,7 +188,7 @@ class Busy(Played):
                 return answered(request, [*self.ranges[:at], moved, *self.ranges[at + 1 :]])
             case GetCounts(request=request):
                 return answered(request, [counts_row(active=JOBS)])
-            case ListWishes(request=request):
+            case ListWishes(request=request) | ListEvents(request=request):
                 return answered(request)
         return super().__call__(to, message)
 

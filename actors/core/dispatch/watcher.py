@@ -29,8 +29,10 @@ REPORTED_AT_ONCE_MAX: Final = 100
 """With more sources a report is a step of its own."""
 TICK_S: Final = 0.1
 QUIET_TICK_S: Final = 0.5
-"""While no source has a lease and none can be asked for anything; and where every source that can be used sends a file
-that takes a while yet: what happens then comes as a message. Ticks of 100 such jobs kept a third of the hub busy."""
+"""While no source has a lease and none can be asked for anything."""
+CALM_TICK_S: Final = 0.25
+"""Where every source that can be used sends a file that takes a while yet: what happens then comes as a message. Ticks
+of 100 such jobs kept a third of the hub busy. A chunk that came between two reports waits for one, also on the page."""
 QUIET_LEFT_S: Final = 3.0
 
 WatcherRequest = (
@@ -137,4 +139,4 @@ class ReportSchedule:
             hopeless = all(each.enqueued or not each.usable for each in self._sources.values())
             return QUIET_TICK_S if hopeless else TICK_S
         calm = not (in_doubt or leases.grants.idle.has_usable)
-        return QUIET_TICK_S if calm and leases.left_s(now_s) > QUIET_LEFT_S else TICK_S
+        return CALM_TICK_S if calm and leases.left_s(now_s) > QUIET_LEFT_S else TICK_S

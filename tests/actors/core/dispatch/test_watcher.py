@@ -6,7 +6,7 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.sources import SourceState
-from actors.core.dispatch.watcher import QUIET_TICK_S, TICK_S
+from actors.core.dispatch.watcher import CALM_TICK_S, TICK_S
 from protocol.messages import (
     CapRate,
     ChunkMapDrawn,
@@ -262,11 +262,11 @@ def test_the_runs_come_just_before_the_last_word_and_can_still_be_asked_for() ->
 
 def test_ticks_are_rare_while_every_source_sends_and_often_near_the_end_or_where_one_waits() -> None:
     calm = board("aaaaaaaabbbbbbbb", rates={"a": 1.0, "b": 1.0})
-    assert calm.tick_s(NOW_S) == QUIET_TICK_S
+    assert calm.tick_s(NOW_S) == CALM_TICK_S
     assert board("######aabb", rates={"a": 1.0, "b": 1.0}).tick_s(NOW_S) == TICK_S, "two seconds are left"
     add(calm, "c")
     assert calm.tick_s(NOW_S) == TICK_S, "it waits for a place"
     calm.sources[2].state = SourceState.BANNED
-    assert calm.tick_s(NOW_S) == QUIET_TICK_S
+    assert calm.tick_s(NOW_S) == CALM_TICK_S
     calm.content.identity.dispute(0, b"x", 1, b"y", 3, now_s=NOW_S)
     assert calm.tick_s(NOW_S) == TICK_S
