@@ -10,7 +10,9 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("shoal", deadline=None, max_examples=50)
-settings.register_profile("thorough", deadline=None)  # pytest --hypothesis-profile thorough
+# What a change must pass finds the same each time: pytest --hypothesis-profile thorough. To look further: explore.
+settings.register_profile("thorough", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("shoal")
 
 # Without files of compiled code each program that a test starts compiles its modules, and each worker all tests.

@@ -10,6 +10,7 @@ from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from protocol.messages import (
     ChunksRepeated,
+    DropChunks,
     FileSealed,
     JobEnded,
     LeaseExtended,
@@ -62,7 +63,8 @@ class Dispatching(RuleBasedStateMachine):
                 assert granted.source not in self.held or silent_s > 2 * LEASE_S_MAX, "a lease for a busy worker"
                 self.held_s[granted.source] = self.now_s
                 assert self.state.sources[granted.source].worker == post.to
-                assert 0 <= granted.first < granted.stop
+                assert 0 <= granted.first <= granted.stop
+                assert granted.first < granted.stop or granted.span_bytes > 0, f"nothing to read: {granted}"
                 self.held[granted.source] = granted
                 self.stops[granted.source] = granted.stop
             case (
@@ -74,6 +76,8 @@ class Dispatching(RuleBasedStateMachine):
                     self.stops[source] = stop
             case LeaseRevoked(source=source):
                 assert self.state.sources[source].worker == post.to
+            case DropChunks(firsts=firsts, stops=stops):  # its only source has another version now
+                self.stored_before -= sum(stops) - sum(firsts)
             case SealFile():
                 assert self.state.leases is not None
                 assert self.state.leases.tracker.complete
