@@ -78,7 +78,7 @@ def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, siz
 def test_a_file_that_is_overwritten_within_one_answer_is_fetched_anew(
     shoal: Shoal, serve: Serve, validators: bool
 ) -> None:
-    """As a web server sends it that reads while somebody copies over the file."""
+    """What a web server sends whose file is copied over while it reads."""
     half = len(DATA) // 2
     new = File(DATA[::-1], etag='"v2"', modified="Tue, 03 Nov 2026 11:00:00 GMT")
     copied = threading.Event()

@@ -183,7 +183,7 @@ class Leases:
         lease = self._touch(message.lease, now_s)
         if lease is not None:
             lease.grown_s = now_s
-        self.content.compared(message, self.tracker, now_s=now_s)
+        self.content.compared(message, now_s=now_s)
         if lease is not None and lease.check:
             lease.next = lease.stop
             if lease.draining:

@@ -61,7 +61,7 @@ def test_one_that_is_young_or_not_certainly_ours_stays(base: Path) -> None:
     empty = base / "shoal-empty_00"
     empty.mkdir(mode=0o700)
     with_more = left_behind(base, name="shoal-withmore")
-    (with_more / "notes.txt").write_text("somebody's")
+    (with_more / "notes.txt").write_text("a user's")
     for folder in (empty, with_more):
         aged(folder, 2 * UNLOCKED_S_MIN)
     before = {folder: sorted(os.listdir(folder)) for folder in (*kept, empty, with_more)}

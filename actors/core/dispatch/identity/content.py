@@ -200,20 +200,15 @@ class ContentChecks:
                 lost += self.exclusion.apply(Resolution(chunk, odd, frozenset((found.owner,)) - odd, why), tracker)
         return lost
 
-    def compared(self, message: SpanCompared, tracker: ChunkTracker, *, now_s: float) -> None:
+    def compared(self, message: SpanCompared, *, now_s: float) -> None:
         """Take the answer about a span of a chunk: evidence, or a difference that the whole chunk is to show."""
         chunk, source, owner = message.chunk, message.source, self._report.owner_of(message.chunk)
         self._compared(message.lease, chunk, chunk + 1)
         if not message.stored or owner in (MISSING, source) or {source, owner} & self.identity.excluded.keys():
             return
-        own = self.resume.answered(source, owner)
-        if own and not message.agrees:
-            self.exclusion.changed(self._sources[owner], tracker, f"{self._sources[owner].name} has another file now")
-        elif own and self.resume.settled(self._sources[owner]):
-            self._out.post(ASSEMBLER, validator_seen(self._job, self._sources[owner], agreed=True))
         if message.agrees:
             self.identity.agree(source, owner, chunk, whole=False)
-        elif not own:
+        else:
             self.plan.differences.setdefault(chunk, Difference(source, owner, now_s))
 
     def disputed(self, message: ChunkDisputed, leases_tracker: ChunkTracker, *, now_s: float) -> bool:
@@ -231,15 +226,17 @@ class ContentChecks:
             self.exclusion.drop(chunk, leases_tracker, sent_by=message.other_source_hash)
             return True
         if self.resume.answered(message.source, owner):
-            self.exclusion.changed(
-                self._sources[owner], leases_tracker, f"{self._sources[owner].name} has another file now"
-            )
+            self._has_other_file(self._sources[owner], leases_tracker)
             return True
         if message.source not in self.identity.excluded:
             self.identity.dispute(
                 owner, message.stored_digest, message.source, message.digest, message.chunk, now_s=now_s
             )
         return False
+
+    def _has_other_file(self, source: Source, tracker: ChunkTracker) -> None:
+        """Drop what a source sent that contradicts itself."""
+        self.exclusion.changed(source, tracker, f"{source.name} has another file now")
 
     def described(self, message: SourceDescribed, tracker: ChunkTracker | None) -> list[Source]:
         """Take the digests that a source names. Returns the sources that lose their place: they name other ones."""
@@ -364,7 +361,7 @@ class ContentChecks:
         if self._answered_by_s:  # read already, and compared in a moment
             return Gate.CHECKING
         if (other := self.resume.contradicted(self.plan, self._sources)) is not None:
-            self.exclusion.changed(other, tracker, f"{other.name} has another file now")
+            self._has_other_file(other, tracker)
             return Gate.CHECKING
         if self.in_doubt or (self.search.active and not self._damage_accepted()):
             return Gate.CHECKING

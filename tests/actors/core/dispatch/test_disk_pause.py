@@ -196,8 +196,8 @@ def test_people_see_how_far_the_look_at_the_part_file_is_and_nothing_else_meanwh
     for step in range(1, 9):
         read = PartFileRehashed(job=JOB, read_bytes=step * CHUNK)
         posts += tell(state, read, Ticked(), at_s=NOW_S + 2 + step / 3)
-    told = [(each.state, each.stored_bytes, each.rate_bytes_s, each.left_s) for each in said(posts, JobProgressed)]
-    assert told == [("verifying", step * CHUNK, 0.0, -1.0) for step in range(1, 9)]
+    rows = [(each.state, each.stored_bytes, each.rate_bytes_s, each.left_s) for each in said(posts, JobProgressed)]
+    assert rows == [("verifying", step * CHUNK, 0.0, -1.0) for step in range(1, 9)]
     assert said(tell(state, PartFileRehashed(job=JOB, read_bytes=1), at_s=NOW_S + 5), JobEnded) == []
 
 

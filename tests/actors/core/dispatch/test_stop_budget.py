@@ -123,7 +123,7 @@ def test_when_the_stops_of_the_day_of_all_are_spent_one_sends_the_rest_on_to_the
 
 
 def test_the_last_stop_goes_to_a_gap_that_no_lease_can_be_extended_into() -> None:
-    """What another goes on into needs nobody; later there may be none left for the other gap."""
+    """What another lease goes on into needs no source of its own; later there may be none left for the other gap."""
     picture = "a" * 4 + "." * 30 + "####" + "." * 20 + "b" * 20
     state = board(picture, rates={"a": 1.0, "b": 1.0})
     for letter in "ab":

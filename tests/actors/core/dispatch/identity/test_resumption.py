@@ -215,6 +215,19 @@ def complete(picture: str = "aaaa", **spec: str) -> tuple[DispatchState, list[Po
     return state, posts
 
 
+def other_bytes(state: DispatchState) -> ChunkDisputed:
+    """Source a sends another first chunk than the stored one."""
+    return ChunkDisputed(
+        job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=0, digest=b"b", stored_digest=b"a"
+    )
+
+
+def assert_fetched_again(state: DispatchState, posts: list[Post]) -> None:
+    assert not said(posts, SealFile)
+    assert "another file now" in said(posts, JobNoted)[0].text
+    assert "#" not in drawn(state)
+
+
 def test_who_alone_sent_a_file_reads_its_first_chunk_again_before_it_is_sealed() -> None:
     state, posts = complete()
     assert not said(posts, SealFile)
@@ -230,21 +243,12 @@ def test_a_file_that_was_overwritten_while_its_only_source_sent_it_is_not_sealed
     if digest:
         assert said(posts, SealFile), "the digest tells"
         return
-    other = ChunkDisputed(
-        job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=0, digest=b"b", stored_digest=b"a"
-    )
-    posts = tell(state, other, at_s=LATER_S)
-    assert not said(posts, SealFile)
-    assert "another file now" in said(posts, JobNoted)[0].text
-    assert "#" not in drawn(state)
+    assert_fetched_again(state, tell(state, other_bytes(state), at_s=LATER_S))
 
 
 def test_a_validator_that_changed_since_is_as_good_as_other_bytes() -> None:
     state, _ = complete()
-    posts = tell(state, released(state, "a", FaultKind.CHANGED), Ticked(), at_s=LATER_S)
-    assert not said(posts, SealFile)
-    assert "another file now" in said(posts, JobNoted)[0].text
-    assert "#" not in drawn(state)
+    assert_fetched_again(state, tell(state, released(state, "a", FaultKind.CHANGED), Ticked(), at_s=LATER_S))
 
 
 def test_a_source_that_says_nothing_more_does_not_hold_the_file_up() -> None:
@@ -268,11 +272,7 @@ def test_a_source_that_sends_another_beginning_each_time_is_asked_twice() -> Non
     state, posts = complete()
     for _ in range(CONFIRMS_MAX):
         assert not said(posts, SealFile)
-        other = ChunkDisputed(
-            job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=0, digest=b"b",
-            stored_digest=b"a",
-        )  # fmt: skip
-        tell(state, other, Ticked(), at_s=LATER_S)
+        tell(state, other_bytes(state), Ticked(), at_s=LATER_S)
         tell(state, released(state, "a", FaultKind.REVOKED), Ticked(), at_s=LATER_S + 1)
         posts = tell(state, stored(state, "a", 0, 4), finished(state, "a"), at_s=LATER_S + 2)
     assert said(posts, SealFile)
