@@ -293,3 +293,25 @@ def test_with_a_digest_that_never_comes_out_nothing_is_sealed_when_all_searches_
     assert said(posts, ClosePartFile)
     [ended] = said(tell(state, PartFileClosed(job=JOB)), JobEnded)
     assert (ended.state, ended.reason) == ("disagreed", "checksum differs")
+
+
+def test_where_none_can_read_a_broken_boundary_again_the_lighter_side_of_it_loses_its_place() -> None:
+    state = album("aaabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 2))
+    state.content.boundary_broken(3)
+    why, lost = state.content.lacking(board_of(state), now_s=NOW_S)
+    assert (why, [each.id for each in lost]) == ("", [1]), "a was named first"
+    assert "frames do not meet" in lost[0].reason
+    assert "source a" in lost[0].reason, "whose bytes it does not fit"
+    assert drawn(state)[:3] == "###"
+    assert "#" not in drawn(state)[3:]
+
+
+def test_a_boundary_that_was_read_again_meanwhile_is_no_reason_to_lose_a_place() -> None:
+    state = album("aaabbb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 3))
+    state.content.boundary_broken(3)
+    state.content.plan.suspects[0] = None
+    for chunk, owner in ((2, 0), (3, 1)):
+        state.content.identity.agree(2, owner, chunk)
+    assert state.content.lacking(board_of(state), now_s=NOW_S) == ("", [])

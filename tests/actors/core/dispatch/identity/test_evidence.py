@@ -1,10 +1,21 @@
 """Evidence that sources have the same file: groups, disputes, and the sources that lose their place."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
-from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX, Identity, Resolution, Standpoint, excluded_share
+from actors.core.dispatch.identity.evidence import (
+    DISPUTE_S_MAX,
+    INVITE_EVERY_S,
+    Dispute,
+    Identity,
+    Resolution,
+    Standpoint,
+    excluded_share,
+    thinned,
+)
+from protocol.model.identity import PLACES_MAX
 
 A, B, C, D = range(4)
 EARLIER = -7
@@ -224,3 +235,22 @@ def test_a_proven_chunk_decides_its_dispute_at_once() -> None:
     outcome = resolved(identity, may_answer=(C, D))
     assert outcome is not None
     assert outcome.losers == {B}
+
+
+@pytest.mark.parametrize("count", [0, 1, PLACES_MAX - 1, PLACES_MAX, PLACES_MAX + 1, 3 * PLACES_MAX + 1])
+def test_of_many_places_some_are_kept_that_are_spread_over_all(count: int) -> None:
+    kept = thinned(list(range(count)))
+    assert len(kept) == count if count <= PLACES_MAX else PLACES_MAX / 2 <= len(kept) <= PLACES_MAX
+    gaps = {later - earlier for earlier, later in pairwise((*kept, count))}
+    assert max(gaps, default=0) <= -(-count // PLACES_MAX)
+
+
+def test_users_are_invited_to_a_dispute_one_after_the_other() -> None:
+    dispute = Dispute(chunk=5, since_s=10.0)
+    assert dispute.invites(A, 10.0)
+    dispute.invited.add(A)
+    assert dispute.invites(A, 10.0), "who is invited stays so"
+    assert not dispute.invites(B, 10.0 + INVITE_EVERY_S / 2)
+    assert dispute.invites(B, 10.0 + INVITE_EVERY_S)
+    dispute.answers[A] = ONE
+    assert dispute.invites(B, 10.0), "its answer is there"

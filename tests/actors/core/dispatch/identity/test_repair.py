@@ -121,3 +121,14 @@ def test_of_many_contributors_each_is_looked_at_once_before_any_is_read_at_lengt
     check = repair.check(source(0), owned)
     assert check is not None
     assert check.count > 1
+
+
+def test_a_search_that_is_forgotten_begins_in_another_file_as_the_first_one() -> None:
+    repair = begun(100)
+    for lease in range(4):
+        asked(repair, source(2), lease)
+    repair.answered(0, 99, 100)
+    repair.forget()
+    assert not repair.active
+    assert repair.begin(60, CHUNK)
+    assert repair == begun(60)

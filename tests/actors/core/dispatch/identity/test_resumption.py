@@ -6,7 +6,7 @@ from actors.core.dispatch.chunk_tracker import recorded
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.evidence import Resolution
-from actors.core.dispatch.identity.resumption import CONFIRM_S_MAX, CONFIRM_S_MIN, CONFIRMS_MAX
+from actors.core.dispatch.identity.resumption import CONFIRM_S_MAX, CONFIRM_S_MIN, CONFIRMS_MAX, ResumeChecks
 from actors.core.dispatch.identity.seal_gate import Gate
 from actors.core.dispatch.progress import VerifiedChunks
 from actors.core.dispatch.sources import SourceState
@@ -140,6 +140,16 @@ def test_other_bytes_behind_another_etag_free_what_it_sent() -> None:
     )  # fmt: skip
     assert said(tell(state, dispute), DropChunks)
     assert drawn(state)[:2] != "##"
+
+
+def test_one_chunk_behind_another_etag_is_read_again_once() -> None:
+    resume = ResumeChecks()
+    source = resumed().sources[0]
+    resume.doubt(source, [(3, 4, 0), (4, 8, 1)])
+    assert resume.check(source, [(3, 4, 0)]) == Check(0, 3)
+    resume.granted(Check(0, 3), 0)
+    resume.answered(0, 0)
+    assert not resume.open
 
 
 # Evidence that the records kept.
