@@ -178,6 +178,12 @@ def test_what_is_enqueued_twice_is_one_job_until_it_has_ended() -> None:
     assert rig.order(**enqueued).id != first.id
 
 
+def test_only_what_came_through_slskds_api_is_enqueued_as_a_file_of_a_user() -> None:
+    rig = Rig()
+    first = rig.order(user="peer one", remote_path="music\\a.flac")
+    assert rig.order(origin="slskd", user="peer one", remote_path="music\\a.flac", sources=()).id != first.id
+
+
 def test_the_same_key_and_order_are_one_job_for_as_long_as_it_is_known() -> None:
     rig = Rig()
     first = rig.order(key="k", digest="d")

@@ -108,6 +108,9 @@ def test_the_claim_of_a_running_attempt_is_shown_and_its_end_says_it_to_listener
     rig = Rig()
     id = rig.order().id
     rig.hear(WatchEvents(reply_to=WEB))
+    rig.hear(AddSources(request=1, reply_to=GATEWAY, id=id, urls=(OTHER, "http://c.example/f.bin")))
+    for source, chunks in enumerate((3, 0, 1)):
+        rig.hear(row(1, source, chunks=chunks))
     rig.opened(1, resumed=0)
     rig.hear(ClaimChanged(job=1, claim=Claim(contributors=2, groups=2)))
     job = rig.manager.find(id)
@@ -117,6 +120,7 @@ def test_the_claim_of_a_running_attempt_is_shown_and_its_end_says_it_to_listener
     (told,) = [json.loads(event.data) for event in rig.all_heard(EventOccurred) if event.kind == "job.sealed"]
     assert told["identity"]["text"] == "4 overlap checks agree; a differing share above 68 % is excluded at 99 %"
     assert (told["identity"]["kind"], told["identity"]["checksAgreed"]) == ("overlap", 4)
+    assert told["sources"] == 2, "that sent chunks"
 
 
 def test_stored_bytes_never_fall() -> None:
@@ -486,6 +490,41 @@ def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:
     rig.ended(1, "interrupted")
     assert len(rig.all_heard(RequestAnswered)) == 1
     assert rig.refusal().kind == "unknown"
+
+
+def test_the_files_of_a_deleted_job_are_asked_for_until_the_store_has_removed_them() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.opened(1)
+    rig.ended(1, "disagreed")
+    rig.delete(id)
+    asked = rig.all_heard(RemovePartFile)
+    assert [each.name for each in asked] == ["f.bin"]
+    rig.hear(ProcessReady(process="hub", pid=7))
+    assert not rig.all_heard(RemovePartFile)
+    rig.hear(ProcessReady(process="store", pid=7))
+    assert rig.all_heard(RemovePartFile) == asked
+    rig.hear(PartFileRemoved(id=id, detail=""))
+    rig.hear(ProcessReady(process="store", pid=7))
+    assert not rig.all_heard(RemovePartFile)
+
+
+def test_a_sealed_file_is_not_removed_with_its_job() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.ended(1, "sealed")
+    rig.delete(id)
+    assert not rig.all_heard(RemovePartFile)
+
+
+def test_a_file_that_another_job_writes_by_now_is_not_removed() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.ended(1, "disagreed")
+    other = rig.order()
+    assert rig.record(other.id).file_name == "f.bin"
+    rig.delete(id)
+    assert not rig.all_heard(RemovePartFile)
 
 
 # -- events
