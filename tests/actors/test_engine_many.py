@@ -1,4 +1,4 @@
-"""Many sources and few slots, one job's long work and the others' bytes: nobody holds anybody up."""
+"""Many sources and few slots, one job's long work and the others' bytes: none holds another one up."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 MB = 1_000_000
 LINKS = 10
-"""Connections between processes are made when somebody has something to say."""
+"""Connections between processes are made when the first message is to be sent."""
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_sources_that_fall_silent_do_not_keep_the_slots_from_the_others(few_slot
     content = Content(12 * MB)
     with mirrors([silent] * 4 + [good] * 4, content) as box:
         few_slots.begin(1, box.urls)
-        few_slots.hear(JobProgressed, lambda told: told.stored_bytes >= 3 * MB, wait_s=9.0)
+        few_slots.hear(JobProgressed, lambda report: report.stored_bytes >= 3 * MB, wait_s=9.0)
         few_slots.listen(0.3)
         rows = {each.source: each.bytes_stored for _, each in few_slots.heard if isinstance(each, SourceProgressed)}
         assert all(rows[source] > MB // 8 for source in range(4, 8)), "and each of them gets its turn"

@@ -1,4 +1,4 @@
-"""What the job manager of many jobs asks of the pool: everything anew, sources that come, stay away and go, limits."""
+"""What the job manager of many jobs asks of the pool: attempts, sources that come and go, searches, limits."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def found(number: int, url: str, size_bytes: int = -1) -> SourceFound:
     return SourceFound(job=1, source=number, url=url, size_bytes=size_bytes)
 
 
-def runs(request: int = 0) -> ContributorsListed:
+def contributors(request: int = 0) -> ContributorsListed:
     return ContributorsListed(job=1, request=request, firsts=(0,), stops=(4,), owners=(0,), last=True)
 
 
@@ -107,27 +107,27 @@ def test_a_job_manager_that_died_in_the_middle_of_offering_begins_again() -> Non
     assert heard == [found(0, "http://a/f"), found(1, "http://a/f"), found(2, "http://b/f")]
 
 
-def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
+def test_how_a_job_ended_is_said_again_on_request() -> None:
     pool = running("http://a/f")
-    tell(pool, runs(), JobEnded(job=1, state="starved", reason="nobody"), JobClosed(job=1))
+    tell(pool, contributors(), JobEnded(job=1, state="starved", reason="no source is left"), JobClosed(job=1))
     posts = tell(pool, asked(1))
-    assert to(posts, JOB_MANAGER) == [runs(), JobEnded(job=1, state="starved", reason="nobody")]
+    assert to(posts, JOB_MANAGER) == [contributors(), JobEnded(job=1, state="starved", reason="no source is left")]
     assert len(posts) == 2, "it does not begin again"
 
 
 def test_how_a_job_ended_is_said_while_its_dispatcher_closes() -> None:
     pool = running("http://a/f")
     end = JobEnded(job=1, state="starved", reason="no source")
-    tell(pool, runs(), end)
+    tell(pool, contributors(), end)
     posts = tell(pool, asked(1))
-    assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), runs(), end]
+    assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), contributors(), end]
     assert not to(posts, DISPATCHER), "it hears nothing any more"
 
 
 def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
     for job in range(ENDED_JOBS_MAX + 1):
-        tell(pool, JobEnded(job=job, state="starved", reason="nobody"))
+        tell(pool, JobEnded(job=job, state="starved", reason="no source is left"))
     assert not any(isinstance(post.message, JobEnded) for post in tell(pool, asked_of(0)))
     assert [type(post.message) for post in tell(pool, asked_of(1))] == [JobEnded]
 
@@ -139,7 +139,9 @@ def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
     assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), found(1, "http://b/f")]
     posts = tell(pool, DispatcherReady(job=1))
     assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceDisabled, SourceNamed]
-    assert to(posts, DISPATCHER)[1] == SourceDisabled(job=1, source=0, banned=False, detail=""), "nobody waits for it"
+    assert to(posts, DISPATCHER)[1] == SourceDisabled(job=1, source=0, banned=False, detail=""), (
+        "the answer goes to no one"
+    )
     assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, StartWorker)] == [1]
 
 
@@ -157,9 +159,9 @@ def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:
     pool = running("http://a/f", "http://b/f")
     left = SourceDisabled(job=1, source=0, banned=True, detail="banned by hand")
     posts = tell(pool, left)
-    (told,) = to(posts, DISPATCHER)
-    assert isinstance(told, SourceDisabled)
-    assert (told.source, told.banned, told.detail) == (0, True, "banned by hand")
+    (sent,) = to(posts, DISPATCHER)
+    assert isinstance(sent, SourceDisabled)
+    assert (sent.source, sent.banned, sent.detail) == (0, True, "banned by hand")
     assert to(posts, "fetch-1/root") == [StopWorker(job=1, source=0)]
     assert tell(pool, left) == []
     assert tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")) == [], "its last word, too late"
@@ -272,7 +274,7 @@ def test_a_job_with_sources_is_not_given_up_before_its_search_was_heard() -> Non
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_search_that_brings_nobody_ends_the_waiting(early: bool) -> None:
+def test_a_search_that_finds_no_user_ends_the_waiting(early: bool) -> None:
     pool = PoolState(("fetch-1",))
     ended, ready = SearchEnded(search=1, peers=0, refused="the search budget is spent"), DispatcherReady(job=1)
     tell(pool, asked(1, term="f"), OfferSource(job=1, url="slsk://bob/m%5Cf.flac"))
@@ -314,11 +316,11 @@ def test_files_of_the_size_that_are_called_otherwise_do_not_join_and_that_is_sai
 def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
     pool = PoolState(("fetch-1",))
     offers = [OfferSource(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
-    told = tell(pool, asked(2, size_bytes=7), *offers)
-    assert [message.size_bytes for message in to(told, JOB_MANAGER) if isinstance(message, SourceFound)] == [7, -1]
+    sent = tell(pool, asked(2, size_bytes=7), *offers)
+    assert [message.size_bytes for message in to(sent, JOB_MANAGER) if isinstance(message, SourceFound)] == [7, -1]
 
 
-def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:
+def test_a_job_with_sources_whose_search_finds_no_user_goes_on() -> None:
     pool = PoolState(("fetch-1",))
     tell(pool, asked(1, term="f"), OfferSource(job=1, url="http://a/f"), DispatcherReady(job=1))
     posts = tell(pool, SearchEnded(search=1, peers=0, refused=""))
@@ -337,8 +339,8 @@ def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
 
 def test_an_address_that_is_none_is_no_reason_to_die() -> None:
     pool = running("slsk://", "http://b/f")
-    told = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
-    (left,) = [message for message in told if isinstance(message, SourceDisabled)]
+    sent = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
+    (left,) = [message for message in sent if isinstance(message, SourceDisabled)]
     assert left.detail
 
 
@@ -347,7 +349,7 @@ def searches(posts: list[Post]) -> list[int]:
 
 
 def hunting(count: int) -> tuple[PoolState, list[int]]:
-    """So many jobs that wait for whom a search brings, and the searches that are under way."""
+    """This number of jobs that wait for users, and the searches that are under way for them."""
     pool = PoolState(("fetch-1",))
     asks = [changed(asked(0, term="f"), job=job, waits=True) for job in range(1, count + 1)]
     return pool, searches(tell(pool, *asks))
@@ -371,9 +373,9 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
     pool, (search,) = hunting(1)
     ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
     for _ in range(5):
-        (told,) = to(pool.handle(ended, now_s=0.0), JOB_MANAGER)
-        assert isinstance(told, JobProgressed)
-        assert (told.state, told.left_s, told.reason) == ("waiting", -1.0, "the search budget is spent")
+        (sent,) = to(pool.handle(ended, now_s=0.0), JOB_MANAGER)
+        assert isinstance(sent, JobProgressed)
+        assert (sent.state, sent.left_s, sent.reason) == ("waiting", -1.0, "the search budget is spent")
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []
         (search,) = searches(pool.handle(Ticked(), now_s=7.0))
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
@@ -503,7 +505,7 @@ def test_a_user_is_introduced_with_what_is_known_of_it_and_only_then() -> None:
     assert joined(tell(pool, history())) == [], "it is known already"
 
 
-def test_a_user_of_whom_nothing_is_known_in_time_is_introduced_as_a_stranger() -> None:
+def test_a_user_whose_history_comes_too_late_is_introduced_without_one() -> None:
     pool = running(ANN)
     tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
     assert joined(pool.handle(Ticked(), now_s=HISTORY_S_MAX)) == []
@@ -511,13 +513,13 @@ def test_a_user_of_whom_nothing_is_known_in_time_is_introduced_as_a_stranger() -
     assert joined(tell(pool, history())) == [], "too late"
 
 
-def test_a_mirror_is_introduced_as_one_of_whom_nothing_is_known() -> None:
+def test_a_mirror_is_introduced_without_a_history() -> None:
     pool = running("http://a/f")
     ready = WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")
     assert joined(tell(pool, ready)) == [(0.0, 0.0, True, 0)]
 
 
-def test_a_user_may_be_banned_from_a_job_that_searches_for_nobody() -> None:
+def test_a_user_may_be_banned_from_a_job_without_a_search() -> None:
     pool = running(ANN)
     posts = tell(pool, SourceDisabled(job=1, source=0, banned=True, detail="another file"))
     assert [type(message) for message in to(posts, "fetch-1/root")] == [StopWorker]
