@@ -19,7 +19,6 @@ from protocol.messages import (
     ProcessLost,
     ProcessReady,
     RemovePartFile,
-    RequestAnswered,
     RestoreSourceCounts,
     SourceDisabled,
     SourceFound,
@@ -32,7 +31,6 @@ from protocol.messages import (
 )
 from protocol.model.identity import Claim
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_views import JobView
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"
@@ -464,67 +462,6 @@ def test_what_came_through_slskds_door_does_not_wait() -> None:
     rig.order(origin="slskd", user="ann", remote_path="a\\b.flac", name="b.flac")
     rig.order(name="c.flac")
     assert [asked.waits for asked in rig.all_said(StartJob)] == [False, True]
-
-
-# -- deleting
-
-
-def test_deleting_waits_for_the_last_word_of_the_run() -> None:
-    rig = Rig()
-    id = rig.order().id
-    rig.cancel(id)
-    rig.delete(id)
-    assert not rig.heard
-    rig.ended(1, "interrupted")
-    assert rig.answer(JobView)[0].id == id
-    assert id not in rig.store.jobs
-    assert rig.store.files[id].name == "f.bin"
-
-
-def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:
-    rig = Rig()
-    id = rig.order().id
-    rig.cancel(id)
-    rig.delete(id)
-    rig.delete(id)
-    rig.ended(1, "interrupted")
-    assert len(rig.all_heard(RequestAnswered)) == 1
-    assert rig.refusal().kind == "unknown"
-
-
-def test_the_files_of_a_deleted_job_are_asked_for_until_the_store_has_removed_them() -> None:
-    rig = Rig()
-    id = rig.order().id
-    rig.opened(1)
-    rig.ended(1, "disagreed")
-    rig.delete(id)
-    asked = rig.all_heard(RemovePartFile)
-    assert [each.name for each in asked] == ["f.bin"]
-    rig.hear(ProcessReady(process="hub", pid=7))
-    assert not rig.all_heard(RemovePartFile)
-    rig.hear(ProcessReady(process="store", pid=7))
-    assert rig.all_heard(RemovePartFile) == asked
-    rig.hear(PartFileRemoved(id=id, detail=""))
-    rig.hear(ProcessReady(process="store", pid=7))
-    assert not rig.all_heard(RemovePartFile)
-
-
-def test_a_sealed_file_is_not_removed_with_its_job() -> None:
-    rig = Rig()
-    id = rig.order().id
-    rig.ended(1, "sealed")
-    rig.delete(id)
-    assert not rig.all_heard(RemovePartFile)
-
-
-def test_a_file_that_another_job_writes_by_now_is_not_removed() -> None:
-    rig = Rig()
-    id = rig.order().id
-    rig.ended(1, "disagreed")
-    other = rig.order()
-    assert rig.record(other.id).file_name == "f.bin"
-    rig.delete(id)
-    assert not rig.all_heard(RemovePartFile)
 
 
 # -- events
