@@ -115,9 +115,10 @@ class Tests:
 
     def kill(self, mutant: Mutant, timeout_s: float) -> bool:
         """Whether a test fails, the program of tests included."""
+        names = self.entering(mutant)  # asked here: in a child coverage begins its data file again, empty
         child = os.fork()  # pytest and what it needs are loaded already: three quarters of a second each time
         if child == 0:
-            run_pytest(self._tree, [*PYTEST[3:], *self._words, *self.entering(mutant)])
+            run_pytest(self._tree, [*PYTEST[3:], *self._words, *names])
         late_s = time.monotonic() + timeout_s
         try:
             while time.monotonic() < late_s:
