@@ -120,8 +120,6 @@ class PeerNegotiation:
             case EntryState.TRANSFERRING:
                 entry.again = True
                 entry.due_s = now_s + self._times.closing_s_max
-            case EntryState.HELD:
-                pass
 
     def dequeue(self, job: int, source: int, *, now_s: float) -> None:
         """The file is not wanted any more."""
@@ -370,8 +368,6 @@ class PeerNegotiation:
                     self._hold(entry)
                 else:
                     del self._entries[entry.key]
-            case _:
-                entry.due_s = None
 
     def _remind(self, entry: Entry, now_s: float) -> None:
         """Ask for the place, or repeat a request of which the peer gives no sign."""
@@ -485,12 +481,8 @@ class PeerNegotiation:
         match entry.state:
             case EntryState.OFFERED:
                 self._actions.append(SendAnswer(entry.ticket, entry.connection, False))
-            case EntryState.ACCEPTED:
+            case EntryState.ACCEPTED | EntryState.TRANSFERRING:
                 self._close_transfer(entry, stopped=True, now_s=now_s)
-            case EntryState.TRANSFERRING:
-                self._close_transfer(entry, stopped=True, now_s=now_s)
-            case _:
-                pass
         del self._entries[entry.key]
 
     def _refuse(self, entry: Entry, kind: FaultKind, detail: str, retry_after_s: float = 0.0) -> None:
