@@ -253,7 +253,7 @@ class Leases:
         if message.rate_bytes_s > 0 and (lease.sample or not lease.check):
             source.rate_bytes_s, source.rate_guessed = lease.rate_bytes_s, False
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
-            learn_setup(source, lease, message.setup_s)
+            learn_setup(source, message.setup_s)
         self._extend_if_near(lease, source, now_s)
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
@@ -299,7 +299,7 @@ class Leases:
             if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
                 learn_rate(source, lease, now_s, flowing_s=flowing_s)
                 if source.peer and flowing_s >= 0 and not source.setup_known:  # too short to be measured
-                    learn_setup(source, lease, max(now_s - lease.granted_s - flowing_s, 0.0))
+                    learn_setup(source, max(now_s - lease.granted_s - flowing_s, 0.0))
             guessed = lease.sample and flowing_s < LIMITER_QUOTA_S  # not to be remembered as known
             if source.peer and progressed and not guessed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s

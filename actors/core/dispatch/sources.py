@@ -435,7 +435,7 @@ def note_received(lease: Lease, received_bytes: int, now_s: float) -> None:
     lease.measured_s = now_s - MEASURE_AGE_S
 
 
-def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
+def learn_setup(source: Source, setup_s: float) -> None:
     """Learn what a start costs, the newest weighing half; of a user of whom nothing is known the first one counts.
 
     With a user it begins at the request for its queue, but for the time in which we held its offer.

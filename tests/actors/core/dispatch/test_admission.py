@@ -8,6 +8,7 @@ import pytest
 from actors.core.dispatch.admission import SWITCH_S_MAX
 from actors.core.dispatch.chunk_tracker import CHUNK_SIZE_LEAST
 from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
@@ -411,3 +412,16 @@ def test_a_source_that_is_given_up_is_noted_unless_the_job_ends_with_that(source
     posts = deliver(job(sources), failed(0))
     assert [each.text for each in said(posts, JobNoted)] == noted
     assert bool(said(posts, JobEnded)) is (sources == 1)
+
+
+def test_a_size_that_is_not_known_is_no_other_one_than_was_ordered() -> None:
+    state = job(2, size_bytes=SIZE)
+    assert [bool(state.admission.refusal(each)) for each in (-1, SIZE, SIZE + 1, 1)] == [False, False, True, True]
+
+
+def test_a_source_of_another_size_is_left_out_while_the_part_file_is_being_opened() -> None:
+    state = job(3)
+    deliver(state, probed(0, SIZE), probed(1, SIZE))
+    assert state.phase is Phase.TARGET
+    deliver(state, probed(2, SIZE + 1))
+    assert [each.state is SourceState.BANNED for each in state.sources.values()] == [False, False, True]

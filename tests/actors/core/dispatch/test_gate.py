@@ -468,6 +468,18 @@ def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> 
     assert "several users share the file" in state.leases.grants.gate.describe(NOW_S)
 
 
+def test_there_is_no_estimate_where_only_one_user_is_left_or_nothing() -> None:
+    state = gated("a" * 60, a=0.5)
+    assert state.leases is not None
+    add(state, "b", 0.5)
+    as_peer(state, "b")
+    state.sources[1].state = SourceState.BANNED
+    assert state.leases.grants.gate.describe(NOW_S) == ""
+    state.sources[1].state = SourceState.CANDIDATE
+    deliver(state, stored(0, lease_of(state, "a").id, 0, 60))
+    assert state.leases.grants.gate.describe(NOW_S) == ""
+
+
 def test_there_is_no_estimate_before_the_first_rate_is_known() -> None:
     state = gated("." * 60)
     offers(state, "a")

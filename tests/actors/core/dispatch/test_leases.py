@@ -3,6 +3,7 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, Phase
+from actors.core.dispatch.granting import BEGUN_S_MAX
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
@@ -301,3 +302,15 @@ def test_a_lease_over_from_an_unknown_source_is_ignored() -> None:
 def test_the_lease_of_a_source_is_the_one_it_is_busy_with() -> None:
     state = board("aabb", rates={"a": 1.0, "b": 2.0})
     assert lease_of(state, "b").source == 1
+
+
+def test_a_chunk_is_begun_by_another_for_a_moment_and_until_its_first_byte() -> None:
+    state = board("....aaaa", rates={"a": 1.0})
+    assert state.leases is not None
+    grants, lease = state.leases.grants, lease_of(state, "a")
+    lease.granted_s, lease.received_bytes = NOW_S, 0
+    begun = [chunk for chunk in range(8) if grants._begun_by_another(chunk, NOW_S)]
+    assert begun == [4, 5, 6, 7]
+    assert not grants._begun_by_another(4, NOW_S + BEGUN_S_MAX)
+    lease.received_bytes = 1
+    assert not grants._begun_by_another(4, NOW_S)
