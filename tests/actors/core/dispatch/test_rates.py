@@ -10,7 +10,6 @@ from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.dispatch.finish_time import _typical_rate
 from actors.core.dispatch.progress import RATE_WINDOW_S, Reporter
 from actors.core.dispatch.sources import (
-    LIMITER_QUOTA_S,
     QUICKEST_BYTES_S,
     SAMPLE_S_MIN,
     YOUNG_S,
@@ -22,6 +21,7 @@ from actors.core.dispatch.sources import (
     tempered,
 )
 from protocol.messages import JobProgressed
+from protocol.model.limits import LIMITER_QUOTA_S
 from tests.actors.core.dispatch.boards import said, wanted
 
 MIB = 1 << 20

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from protocol.messages import (
+    AddSources,
+    LimitJob,
     OfferSource,
     RetryJob,
     StartJob,
     StopJob,
+    UpdateJob,
 )
 from protocol.model.identity import Claim
 from protocol.model.job_views import JobView
@@ -278,3 +281,27 @@ def test_without_another_group_there_is_none_to_take() -> None:
     rig.ended(rig.number(id), "sealed")
     take_other(rig, id)
     assert "no source of this job" in rig.refusal().detail
+
+
+def test_a_limit_below_nothing_and_addresses_that_are_none_are_refused_and_change_nothing() -> None:
+    rig = Rig()
+    id = rig.order().id
+    before = rig.record(id)
+    rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=-2, priority=3))
+    assert (rig.refusal().kind, rig.refusal().field) == ("invalid", "limit_bytes_s")
+    rig.hear(AddSources(request=1, reply_to=GATEWAY, id=id, urls=(OTHER, "http://[")))
+    assert (rig.refusal().kind, rig.refusal().field) == ("invalid", "urls")
+    assert rig.record(id) == before
+    assert not rig.all_heard(OfferSource)
+
+
+def test_an_update_that_changes_nothing_is_answered_and_is_no_event() -> None:
+    rig = Rig()
+    id = rig.order(limit_bytes_s=5, priority=1).id
+    happened = rig.kinds(id)
+    rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=5, priority=1))
+    assert rig.answer(JobView)[0].id == id
+    rig.hear(UpdateJob(request=2, reply_to=GATEWAY, id=id, limit_bytes_s=-1, priority=2))
+    assert (rig.record(id).spec.limit_bytes_s, rig.record(id).spec.priority) == (5, 2)
+    assert not rig.all_heard(LimitJob)
+    assert rig.kinds(id) == [*happened, "job.changed"]

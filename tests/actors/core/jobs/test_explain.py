@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from actors.core.jobs.attempts import merge_manifest
 from actors.core.jobs.explain import bottlenecks
 from protocol.messages import (
     ContributorsListed,
+    DropSource,
     GetManifest,
     LimitTotal,
     ListContributors,
@@ -19,10 +21,11 @@ from protocol.messages import (
     SetTotalLimit,
     Ticked,
 )
+from protocol.model.identity import Claim
 from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import ManifestRange
 from protocol.model.job_views import Bottleneck, unpack
-from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
+from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, progressed, row
 
 OTHER = "http://b.example/f.bin"
 USER = "slsk://ann/a.flac"
@@ -190,6 +193,68 @@ def test_who_found_nobody_is_told_what_the_search_said() -> None:
             text="no user was found yet, it is searched for again: the budget of searches is spent",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind", "words"),
+    [
+        ("searching", "search", "users who have the file are being searched for"),
+        ("verifying", "disk", "is being read and checked"),
+        ("opening", "sources", "have not said yet whether they have the file"),
+        ("sealing", "disk", "the whole file is being checked"),
+        ("riding", "sources", "they have not answered yet"),
+    ],
+)
+def test_each_phase_of_an_attempt_says_what_it_waits_for(phase: str, kind: str, words: str) -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.progressed(1, 0, state=phase)
+    (binding,) = bindings(rig, id)
+    assert binding.kind == kind
+    assert words in binding.text
+
+
+def test_a_job_whose_sources_were_all_dropped_waits_for_another_one() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.progressed(1, 0, state="riding")
+    rig.hear(DropSource(request=1, reply_to=GATEWAY, id=id, source=0, banned=False))
+    expected = [Bottleneck(kind="sources", text="it has no source; it goes on when one is added")]
+    assert bindings(rig, id) == expected
+    rig.progressed(1, 0, state="waiting")
+    assert bindings(rig, id) == expected
+    rig.progressed(1, 0, state="waiting", reason="all were left out")
+    assert bindings(rig, id)[0].text == "all were left out"
+
+
+def test_a_job_that_was_resumed_before_its_attempt_has_ended_says_so_and_then_takes_its_turn() -> None:
+    rig = Rig(jobs_active_max=2)
+    id = rig.order().id
+    rig.pause(id)
+    rig.resume(id)
+    assert [each.text for each in bindings(rig, id)] == [
+        "its last attempt is being stopped; then it takes its turn",
+        "it is started in a moment",
+    ]
+
+
+def test_the_estimate_for_users_is_said_while_some_send() -> None:
+    rig = Rig()
+    id = riding(rig, FLOWING)
+    rig.hear(progressed(1, 200, state="riding", rate=1000.0).but(estimate="1 min left"))
+    assert [(each.kind, each.text) for each in bindings(rig, id)][1:] == [("users", "1 min left")]
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (5, ""), (7, ", and 2 more")])
+def test_another_file_that_others_have_is_named_with_its_first_five_holders(count: int, more: str) -> None:
+    rig = Rig()
+    id = rig.order().id
+    names = tuple(f"u{at}" for at in range(count))
+    odd = Claim(excluded=names, excluded_chunks=(1,) * count, excluded_why=("digest",) * count)
+    rig.ended(1, "sealed", claim=odd)
+    ended, other = bindings(rig, id)
+    assert (ended.kind, other.kind) == ("ended", "other group")
+    assert other.text.endswith(f": {', '.join(odd.other_files[:5])}{more}")
 
 
 def test_without_a_login_users_cannot_be_asked() -> None:

@@ -1,4 +1,4 @@
-"""What becomes of jobs: how attempts end, names, sources, deaths, step by step."""
+"""What becomes of jobs: how attempts end, names, sources, step by step."""
 
 import json
 
@@ -30,7 +30,6 @@ from protocol.messages import (
     WatchEvents,
 )
 from protocol.model.identity import Claim
-from protocol.model.job_policy import JobPolicy
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"
@@ -305,75 +304,6 @@ def test_another_limit_reaches_a_running_job_at_once() -> None:
     rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=500, priority=-1))
     assert rig.all_heard(LimitJob) == [LimitJob(job=1, limit_bytes_s=500)]
     assert (rig.record(id).spec.limit_bytes_s, rig.record(id).spec.priority) == (500, 0)
-
-
-# -- deaths
-
-
-def test_a_new_hub_is_asked_for_every_run_by_its_old_number() -> None:
-    rig = Rig()
-    rig.order(name="1")
-    paused = rig.order(name="2").id
-    rig.pause(paused)
-    rig.hear(ProcessReady(process="hub", pid=2))
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(1, 1), (2, 1)]
-    assert rig.all_heard(StopJob) == [StopJob(job=2)], "what was ordered before holds"
-
-
-def test_a_new_job_manager_asks_for_the_runs_that_its_predecessor_began() -> None:
-    rig = Rig(jobs_active_max=2)
-    ids = [rig.order(name=str(at)).id for at in range(3)]
-    rig.begin(fresh=False)
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(1, 1), (2, 1)]
-    rig.ended(1, "sealed")
-    assert [rig.state(id) for id in ids] == ["sealed", "active", "active"]
-    assert rig.number(ids[2]) == 3
-
-
-def test_after_the_death_of_everything_active_jobs_go_on_first_with_new_runs() -> None:
-    rig = Rig(jobs_active_max=2)
-    active = [rig.order(name="1").id, rig.order(name="2").id]
-    waiting = rig.order(name="3", priority=9).id
-    rig.hear(row(1, bytes_stored=10))
-    rig.begin(fresh=True)
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(3, 0), (4, 0)]
-    assert [rig.number(id) for id in active] == [3, 4]
-    assert rig.state(waiting) == "queued"
-    assert [rig.store.attempts[number].outcome for number in (1, 2)] == ["lost", "lost"]
-
-
-def test_active_jobs_that_fewer_may_be_by_now_wait_in_the_store_too() -> None:
-    rig = Rig(jobs_active_max=3)
-    ids = [rig.order(name=str(number)).id for number in range(3)]
-    rig.settings = JobPolicy(jobs_active_max=1)
-    rig.begin(fresh=True)
-    assert [rig.state(id) for id in ids] == ["active", "queued", "queued"]
-
-
-def test_the_best_place_in_a_queue_is_shown_of_those_that_are_known() -> None:
-    rig = Rig()
-    id = rig.order(urls=(WEB, OTHER)).id
-    for number, place in ((0, -1), (1, -1)):
-        rig.hear(row(1, number, queue_place=place))
-    job = rig.manager.jobs.living[id]
-    assert snapshot(job, rig.now).queue_place == -1
-    rig.hear(row(1, 1, queue_place=7))
-    assert snapshot(job, rig.now).queue_place == 7
-    rig.hear(row(1, 0, queue_place=0))
-    assert snapshot(job, rig.now).queue_place == 0
-    rig.pause(id)
-    assert snapshot(job, rig.now).queue_place == -1
-
-
-def test_what_was_paused_or_cancelled_stays_so_after_the_death_of_everything() -> None:
-    rig = Rig()
-    paused, cancelled = rig.order(name="1").id, rig.order(name="2").id
-    rig.pause(paused)
-    rig.cancel(cancelled)
-    rig.begin(fresh=True)
-    assert not rig.started()
-    assert (rig.state(paused), rig.number(paused)) == ("paused", 0)
-    assert (rig.state(cancelled), rig.number(cancelled)) == ("cancelled", 0)
 
 
 # -- who gives way
