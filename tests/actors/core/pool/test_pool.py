@@ -1,5 +1,7 @@
 """Which source is read in which process, and who hears when a worker or a process is gone."""
 
+import pytest
+
 from actors.core.pool.pool import WORKER_RESTARTS_MAX, PoolInbox, PoolState
 from protocol.messages import (
     ActorDied,
@@ -10,6 +12,7 @@ from protocol.messages import (
     ProcessLost,
     ProcessReady,
     RestoreSourceCounts,
+    SessionChanged,
     SourceFound,
     SourceJoined,
     SourceLost,
@@ -22,7 +25,7 @@ from protocol.messages import (
     WorkerReady,
 )
 from protocol.messages.addresses import Post
-from tests.specs import start_job
+from tests.specs import changed, start_job
 
 
 def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
@@ -196,3 +199,55 @@ def test_a_stop_goes_to_the_dispatcher() -> None:
     pool, _ = running(["http://a/f"])
     assert told(pool, StopJob(job=1)) == [Post(to="hub/dispatcher-1", message=StopJob(job=1))]
     assert told(pool, StopJob(job=2)) == []
+
+
+USER = "slsk://ann/m%5Cf.flac"
+ONLINE = SessionChanged(state="online", detail="", final=False)
+REFUSED = SessionChanged(state="refused", detail="wrong password", final=True)
+
+
+def test_the_state_of_the_login_reaches_jobs_of_users_that_stand_or_come_and_no_others() -> None:
+    web, _ = running(["http://a/f"])
+    assert told(web, ONLINE) == []
+    pool = PoolState(("fetch-1",))
+    told(pool, asked(sources=1))
+    told(pool, OfferSource(job=1, url=USER))
+    assert told(pool, REFUSED) == [], "no dispatcher is there yet"
+    assert Post(to="hub/dispatcher-1", message=REFUSED) in told(pool, DispatcherReady(job=1))
+    assert told(pool, ONLINE) == [Post(to="hub/dispatcher-1", message=ONLINE)]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_search_without_a_login_ends_its_job_unless_that_waits_for_one(waits: bool) -> None:
+    pool = PoolState(("fetch-1",))
+    told(pool, REFUSED)
+    posts = told(pool, changed(start_job(job=1, source_count=0), term="some words", waits=waits))
+    ended = [(post.message.state, post.message.reason) for post in posts if isinstance(post.message, JobEnded)]
+    assert ended == ([] if waits else [("starved", "wrong password")])
+
+
+def test_a_search_that_is_stopped_before_it_has_found_a_file_ends_at_once() -> None:
+    pool = PoolState(("fetch-1",))
+    told(pool, changed(start_job(job=1, source_count=0), term="some words"))
+    posts = told(pool, StopJob(job=1))
+    assert [post.message.state for post in posts if isinstance(post.message, JobEnded)] == ["interrupted"]
+    running_job, _ = running(["http://a/f"])
+    assert told(running_job, StopJob(job=1)) == [Post(to="hub/dispatcher-1", message=StopJob(job=1))]
+
+
+def test_queue_places_of_an_earlier_hub_are_given_up_with_the_first_user_of_a_job_that_goes_on() -> None:
+    for attempt, closed in ((0, 0), (1, 1)):
+        pool = PoolState(("fetch-1",))
+        told(pool, changed(start_job(job=1, source_count=2), attempt=attempt))
+        posts = [
+            *told(pool, OfferSource(job=1, url=USER)),
+            *told(pool, OfferSource(job=1, url="slsk://bob/m%5Cf.flac")),
+        ]
+        assert [post.to for post in posts if isinstance(post.message, JobClosed)] == ["soulseek/session"] * closed
+
+
+def test_what_comes_of_a_job_or_a_worker_that_is_not_here_changes_nothing() -> None:
+    pool, _ = running(["http://a/f"])
+    assert told(pool, DispatcherReady(job=7)) == []
+    assert told(pool, StopJob(job=7)) == []
+    assert told(pool, ActorDied(process="fetch-1", actor="worker-7-0", detail="boom")) == []
