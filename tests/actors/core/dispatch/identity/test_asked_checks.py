@@ -3,9 +3,11 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.checks import Check, Difference
+from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import ChunkDisputed, DropChunks
+from protocol.model.chunk_ranges import RangeSet
 from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, lease_of, stored, tell
@@ -142,3 +144,84 @@ def test_the_chunk_before_a_lease_is_read_where_it_was_never_compared_there(conf
     tell(state, stored(state, "a", 0, 8))
     state.content.identity.agree(0, 1, 7 if confirmed else 2)
     assert state.content.overlaps.lead_of(state.sources[1], lease_of(state, "b"), board_of(state)) == lead
+
+
+def test_a_difference_of_a_span_is_dropped_with_its_chunk_and_asked_of_others_when_its_source_cannot_show_it() -> None:
+    for gone, late_s, left, suspects in (
+        ("", 0.0, [5], []),
+        ("", DISPUTE_S_MAX + 1, [], [5]),
+        ("source", 0.0, [], [5]),
+        ("chunk", 0.0, [], []),
+        ("excluded", 0.0, [], []),
+    ):
+        state = untied("aaaabbbb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+        tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 3))
+        plan = state.content.plan
+        plan.differences[5] = Difference(source=0, owner=1, since_s=NOW_S)
+        if gone == "source":
+            state.sources[0].state = SourceState.BANNED
+        elif gone == "chunk":
+            state.content.exclusion.drop(RangeSet([(5, 6)]), board_of(state))
+        elif gone == "excluded":
+            state.content.identity.exclude({0}, {1})
+        plan.settle_differences(now_s=NOW_S + late_s)
+        assert (list(plan.differences), list(plan.suspects)) == (left, suspects), gone
+
+
+def test_a_source_shows_the_chunk_of_its_own_difference_before_it_answers_for_others() -> None:
+    state = untied("aaaabbbb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 3))
+    plan = state.content.plan
+    plan.differences[5] = Difference(source=2, owner=1, since_s=NOW_S)
+    plan.suspects[1] = None
+    state.content.identity.agree(0, 1, 4)
+
+    def urgent(source: int) -> Check | None:
+        one = state.sources[source]
+        return plan.urgent(one, board_of(state), tied=True, first=False, early=False, now_s=NOW_S)
+
+    assert [urgent(each) for each in (2, 1)] == [Check(2, 5), Check(1, 1)]
+    assert urgent(0) is None, "it sent the suspect chunk itself"
+
+
+def test_chunks_of_others_that_a_transfer_still_reads_behind_its_end_are_under_way() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    lease = lease_of(state, "a")
+    assert state.content.overlaps.under_way(board_of(state)) == set(), "nothing is stored there"
+    tell(state, stored(state, "b", 4, 2))
+    lease.overlap = 1
+    assert state.content.overlaps.under_way(board_of(state)) == {4}
+    lease.draining = True
+    assert state.content.overlaps.under_way(board_of(state)) == set()
+    lease.draining = False
+    state.content.identity.agree(0, 1, 4)
+    assert state.content.overlaps.under_way(board_of(state)) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "free", "overlap"),
+    [
+        ({"stands": True}, True, 0),
+        ({"stands": True}, False, 1),
+        ({"stands": True, "answered_once": True}, False, 1),
+        ({}, False, 1),
+    ],
+)
+def test_a_transfer_that_will_go_on_reads_nothing_of_its_neighbour(
+    changes: dict[str, bool], free: bool, overlap: int
+) -> None:
+    state = untied("aaaa...." if free else "aaaabbbb", rates={"a": 1, "b": 1})
+    source, lease = state.sources[0], lease_of(state, "a")
+    source.stands = source.answered_once = False
+    for name, each in changes.items():
+        setattr(source, name, each)
+    assert state.content.overlaps.overlap_of(source, lease, board_of(state)) == overlap
+
+
+def test_an_answer_that_stands_open_at_the_lease_compares_nothing_before_it() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    source, lease = state.sources[1], lease_of(state, "b")
+    for stands, position, lead in ((False, 4, 1), (True, 4, 0), (True, 2, 1)):
+        source.stands, source.position = stands, position
+        assert state.content.overlaps.lead_of(source, lease, board_of(state)) == lead

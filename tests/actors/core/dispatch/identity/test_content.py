@@ -488,29 +488,3 @@ def test_of_two_mirrors_one_that_was_asked_already_is_not_waited_for_to_answer_a
     who: dict[str, int] = {"job": JOB, "source": 0, "lease": 1}
     tell(state, ChunkDisputed(**who, chunk=4, other_source_hash=101, digest=b"b", stored_digest=b"a"))
     assert list(state.content.identity.excluded) == [1], "the first named goes on, at once"
-
-
-def test_what_nothing_ties_to_the_rest_is_fetched_again_from_who_may_finish_the_file() -> None:
-    state = untied("aaabb", rates={"a": 1, "b": 1})
-    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 2))
-    assert state.content.lacking(board_of(state), now_s=NOW_S) == ("", [])
-    assert drawn(state).startswith("###")
-    assert "#" not in drawn(state)[3:], "a sent more"
-
-
-def test_what_nothing_ties_to_the_rest_ends_the_job_where_none_can_send_it_again() -> None:
-    state = untied("aaabb", rates={"a": 1, "b": 1})
-    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 2))
-    for source in state.sources.values():
-        source.state = SourceState.BANNED
-    why, lost = state.content.lacking(board_of(state), now_s=NOW_S)
-    assert "nothing shows that source b has the same file" in why
-    assert lost == []
-    assert drawn(state) == "#####"
-
-
-def test_a_source_that_begins_at_the_first_byte_only_can_answer_of_the_first_chunk_alone() -> None:
-    state = board("aaabb", fronts="a", rates={"a": 1, "b": 1})
-    for chunk in (0, 2):
-        state.content.identity.dispute(1, b"b", 7, b"a", chunk, now_s=NOW_S)
-    assert [state.content.plan.may_answer(chunk) for chunk in (0, 2)] == [[0], []]

@@ -15,7 +15,7 @@ from actors.core.dispatch.identity.evidence import (
     excluded_share,
     thinned,
 )
-from protocol.model.identity import PLACES_MAX
+from protocol.model.identity import KINDS, PLACES_MAX
 
 A, B, C, D = range(4)
 EARLIER = -7
@@ -254,3 +254,12 @@ def test_users_are_invited_to_a_dispute_one_after_the_other() -> None:
     assert dispute.invites(B, 10.0 + INVITE_EVERY_S)
     dispute.answers[A] = ONE
     assert dispute.invites(B, 10.0), "its answer is there"
+
+
+def test_one_contributor_needs_no_tie_and_two_that_were_never_compared_have_none() -> None:
+    identity = Identity()
+    assert identity.weakest([A]) == identity.weakest([]) == KINDS[-1]
+    assert identity.weakest([A, B]) == "size"
+    identity.agree(A, B, 3, kind="frames")
+    identity.agree(B, C, 3)
+    assert [identity.weakest(each) for each in ([A, B], [A, B, C], [A, C])] == ["frames", "overlap", "overlap"]

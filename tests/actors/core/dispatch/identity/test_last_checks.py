@@ -158,3 +158,32 @@ def test_the_first_lease_of_a_mirror_reads_a_chunk_of_its_neighbours_instead_of_
     assert (first.overlap, lease_of(state, "b").overlap) == (1, 0), "behind the end of the file there is nothing"
     posts = tell(state, stored(state, "a", 0, 8), finished(state, "a"))
     assert not [each for each in said(posts, LeaseGranted) if each.first in range(8) or each.stop - each.first == 1]
+
+
+def test_a_file_of_one_contributor_has_no_place_that_may_be_checked() -> None:
+    state = board("aaaaaaaaaaaa", sources="ab", rates={"a": 1000, "b": 100}, setup_s=0.01)
+    tell(state, stored(state, "a", 0, 12))
+    state.content.plan.optional_max = None
+    assert places(state) == []
+    assert not state.content.plan.any_optional(12)
+
+
+def test_places_are_open_until_they_are_confirmed_and_while_more_than_the_needed_may_be_checked() -> None:
+    state = board("aaaaaaaabbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
+    tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 4))
+    plan = state.content.plan
+    assert not plan.any_optional(12), "no more than must be, on a board"
+    plan.optional_max = None
+    assert plan.any_optional(12)
+    while left := places(state):
+        for chunk in left:
+            state.content.identity.agree(2, state.report.owner_of(chunk), chunk)
+    assert not plan.any_optional(12)
+
+
+def test_ranges_that_do_not_touch_have_no_edge_between_them() -> None:
+    state = board("aaaa..bbbbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 6, 6))
+    rows = state.report.owned()
+    edges = [chunk for chunk, _, spot in state.content.plan._every_place(rows, 12, last=True) if not spot]
+    assert edges == [0, 11]
