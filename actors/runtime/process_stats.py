@@ -13,7 +13,6 @@ class ProcessStats(Struct, frozen=True, kw_only=True):
 
     process: str
     pid: int
-    rss_bytes: int
     pss_bytes: int
     """Memory with shared pages divided among their users; RSS where the system does not report it."""
     cpu_s: float
@@ -37,7 +36,6 @@ def stats_of(pids: Iterable[tuple[str, int]]) -> list[ProcessStats]:
                     ProcessStats(
                         process=name,
                         pid=pid,
-                        rss_bytes=memory.rss,
                         pss_bytes=getattr(memory, "pss", memory.rss),
                         cpu_s=times.user + times.system,
                         threads=one.num_threads(),

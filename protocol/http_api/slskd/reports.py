@@ -48,7 +48,6 @@ Moment = Annotated[datetime | None, Query(description="ISO 8601.")]
 Direction = Annotated[Literal["Download", "Upload", "download", "upload"] | None, Query(description="Only these.")]
 OfUser = Annotated[str | None, Query(description="Only of this user.", max_length=USERNAME_CHARS_MAX)]
 SortBy = Annotated[Literal["Count", "TotalBytes", "AverageSpeed"], Query(description="First by this.")]
-Base64 = Annotated[str, Query(description="Relative path.", max_length=2 * PATH_CHARS_MAX)]
 
 
 def router(gateway: Gateway) -> APIRouter:
