@@ -68,6 +68,8 @@ DispatcherInbox = (
     | SourceProbed
     | SourceDescribed
     | SourceFailed
+    | SourceChanged
+    | SealRefused
     | LeaseFinished
     | LeaseReleased
     | ChunksVerified
@@ -183,7 +185,7 @@ class DispatchState:
             case PieceChecked() | PiecesUnusable():
                 self._on_piece(message, now_s)
             case SlotSpoiled() | StopJob():
-                self._close(*outcome_of(message, self.sources, self.report), now_s)
+                self._close(*outcome_of(message), now_s)
             case PartFileClosed():
                 if self.phase is Phase.CLOSING:
                     self._end(*self._ending, self.report.part_path, "", now_s)
@@ -348,7 +350,7 @@ class DispatchState:
         begun = (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED)
         may_pause = self.phase in begun and recovery.may_pass(message)
         if self.leases is None or not may_pause:
-            self._close(*outcome_of(message, self.sources, self.report), now_s)
+            self._close(*outcome_of(message), now_s)
             return
         if self.phase is not Phase.PAUSED:
             self.phase, self._sealing.under_way, self._store_recovery.under_way = Phase.PAUSED, False, False

@@ -22,7 +22,6 @@ from actors.core.dispatch.chunk_tracker import (
 from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import (
     ChunkArrived,
-    ChunkDisputed,
     ChunkMapDrawn,
     ChunksVerified,
     ClaimChanged,
@@ -36,9 +35,7 @@ from protocol.messages import (
     PartFileReady,
     PartFileRefused,
     PartFileRehashed,
-    SealRefused,
     SlotSpoiled,
-    SourceChanged,
     SourceProgressed,
     StartJob,
     StopJob,
@@ -79,7 +76,7 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-FatalNews = PartFileRefused | DiskFailed | SourceChanged | ChunkDisputed | SlotSpoiled | SealRefused | StopJob
+FatalNews = PartFileRefused | DiskFailed | SlotSpoiled | StopJob
 
 
 class VerifiedChunks:
@@ -263,14 +260,6 @@ class Reporter:
     def name_of(self, contributor: int, sources: dict[int, Source]) -> str:
         source = sources.get(contributor)
         return source.name if source is not None else "an earlier attempt"
-
-    def contributor_name(self, chunk: int, sources: dict[int, Source]) -> str:
-        source = sources.get(self._source_of(chunk))
-        return source.name if source is not None else "an earlier run"
-
-    def _source_of(self, chunk: int) -> int:
-        owner = self._owners[chunk]
-        return owner if owner >= MISSING else self._names.get(UNNAMED - owner, MISSING)
 
     def arrivals(
         self, source: Source, new: tuple[ChunkRange, ...], tracker: ChunkTracker, lease: Lease | None
@@ -486,19 +475,13 @@ def _phase(source: Source, lease: Lease | None) -> str:
     return "resting" if source.state is SourceState.COOLING else ""
 
 
-def outcome_of(news: FatalNews, sources: dict[int, Source], report: Reporter) -> tuple[str, str]:
+def outcome_of(news: FatalNews) -> tuple[str, str]:
     """Return ``(state, reason)`` of the `JobEnded` that this news leads to."""
     match news:
         case PartFileRefused(fault=PartFileFaultKind.OTHER_JOB, detail=detail):
             return "disagreed", detail
         case PartFileRefused(detail=detail) | DiskFailed(detail=detail):
             return "disk", detail
-        case SourceChanged(detail=detail) | SealRefused(detail=detail):
-            return "disagreed", detail
-        case ChunkDisputed(chunk=chunk):
-            source, other = sources.get(news.source), report.contributor_name(chunk, sources)
-            name = source.name if source is not None else "a source"
-            return "disagreed", f"content differs: {name} and {other} disagree about chunk {chunk}"
         case SlotSpoiled():
             return "failed", "bytes changed between reading and writing: a memory fault or ours"
         case StopJob():

@@ -429,3 +429,32 @@ def test_a_chunk_size_that_was_ordered_stays() -> None:
 def test_chunks_end_where_pieces_do_if_they_can(piece_bytes: int, chunk_size: int) -> None:
     pieces = PieceHashes(piece_algorithm="sha1", piece_bytes=piece_bytes, piece_file="/p")
     assert chunk_size_of(JobSpec(folder="/box", pieces=pieces), 1 << 30) == chunk_size
+
+
+@pytest.mark.parametrize(
+    ("first", "stop", "after"),
+    [
+        (2, 3, "...aaa.."),
+        (3, 4, "....aa.."),
+        (2, 9, "........"),
+        (5, 6, "........"),
+        (1, 3, "..aaaa.."),
+        (6, 7, "..aaaa.."),
+    ],
+)
+def test_chunks_that_a_transfer_has_passed_without_keeping_any_are_free(first: int, stop: int, after: str) -> None:
+    board, leases = laid("..aaaa..")
+    board.skip(leases["a"].id, first, stop)
+    assert shown(board) == after
+    board.skip(99, first, stop)
+    assert shown(board) == after
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_a_transfer_that_has_ended_is_forgotten_once_its_last_chunk_is_passed(draining: bool) -> None:
+    board, leases = laid("aaaa")
+    leases["a"].draining = draining
+    board.skip(leases["a"].id, 0, 3)
+    assert len(board.leases) == 1
+    board.skip(leases["a"].id, 3, 4)
+    assert (shown(board), len(board.leases)) == ("....", 0 if draining else 1)

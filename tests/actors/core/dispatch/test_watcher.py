@@ -5,10 +5,12 @@ from itertools import pairwise
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.dispatch.sources import SourceState
-from actors.core.dispatch.watcher import CALM_TICK_S, TICK_S
+from actors.core.dispatch.progress import ROWS_PER_REPORT, Reporter
+from actors.core.dispatch.sources import Source, SourceState
+from actors.core.dispatch.watcher import CALM_TICK_S, QUIET_TICK_S, TICK_S
 from protocol.messages import (
     CapRate,
+    ChunkArrived,
     ChunkMapDrawn,
     ChunksVerified,
     ContributorsListed,
@@ -35,6 +37,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.messages.addresses import POOL
+from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import (
     CHUNK,
     NOW_S,
@@ -270,3 +273,43 @@ def test_ticks_are_rare_while_every_source_sends_and_often_near_the_end_or_where
     assert calm.tick_s(NOW_S) == CALM_TICK_S
     calm.content.identity.dispute(0, b"x", 1, b"y", 3, now_s=NOW_S)
     assert calm.tick_s(NOW_S) == TICK_S
+
+
+def test_the_next_tick_is_wanted_late_where_nothing_comes_by_itself() -> None:
+    state = board("aaaa", rates={"a": 1.0})
+    assert state.tick_s(NOW_S) == CALM_TICK_S, "a second at least is left"
+    for phase, tick_s in ((Phase.PAUSED, QUIET_TICK_S), (Phase.WAITING, QUIET_TICK_S), (Phase.SEALING, TICK_S)):
+        state.phase = phase
+        assert state.tick_s(NOW_S) == tick_s
+    idle = board("....")
+    assert idle.tick_s(NOW_S) == QUIET_TICK_S, "no source is there"
+    source = add(idle, "a", 1.0)
+    assert idle.tick_s(NOW_S) == TICK_S
+    source.enqueued = True
+    assert idle.tick_s(NOW_S) == QUIET_TICK_S, "a word of its user ends that"
+
+
+def test_of_many_sources_some_rows_are_reported_at_a_time_and_each_in_its_turn() -> None:
+    count = 2 * ROWS_PER_REPORT + 5
+    reporter = Reporter(wanted(watcher="front"), now_s=0.0)
+    sources = {number: Source(number, f"s{number}", "host", "w", "f") for number in range(count)}
+    seen = list[int]()
+    for now_s in (1.0, 2.0, 3.0):
+        rows = said(reporter.progress("riding", sources, None, 0.0, now_s=now_s), SourceProgressed)
+        assert len(rows) <= ROWS_PER_REPORT
+        seen += [row.source for row in rows]
+    assert sorted(seen) == list(range(count)), "a row that has not changed is not said again"
+
+
+@pytest.mark.parametrize("rate", [0.0, 3.0])
+def test_a_watcher_that_wants_every_chunk_gets_one_line_each_with_a_rising_count(rate: float) -> None:
+    state = board("##aaaa", rates={"a": 2.0})
+    lease = lease_of(state, "a")
+    lease.rate_bytes_s = rate * CHUNK
+    state.leases.report.job = state.leases.job = replace(state.job, verbose=True)  # type: ignore[union-attr]
+    posts = deliver(state, stored(0, lease.id, 2, 3))
+    arrived = said(posts, ChunkArrived)
+    assert [(each.name, each.chunk, each.stored_chunks, each.chunk_count) for each in arrived] == [
+        ("a", 2 + at, 3 + at, 6) for at in range(3)
+    ]
+    assert {each.rate_bytes_s for each in arrived} == {(rate or 2.0) * CHUNK}
