@@ -24,7 +24,7 @@ from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.monitoring import prometheus_text
 from protocol.http_api.openapi import TOTAL
 from protocol.http_api.params import PAGE, Flag, Limit, Offset
-from protocol.http_api.schema_base import PATH_CHARS_MAX, USERNAME_CHARS_MAX
+from protocol.http_api.schema_base import USERNAME_CHARS_MAX
 from protocol.http_api.slskd import formatting, transfer_mapping
 from protocol.http_api.slskd.schemas import CompactRouter, EventRecord, errors
 from protocol.http_api.slskd.searches import now_ms
