@@ -276,7 +276,7 @@ def test_plain_lines_are_for_people(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
-    seen = ProcessStats(process="hub", pid=7, rss_bytes=9, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
+    seen = ProcessStats(process="hub", pid=7, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
     health = Health("front", now_s=10.0)
     health.ready("hub", now_s=12.0)
     health.lost("hub")

@@ -292,7 +292,7 @@ def test_health_tells_of_every_process(supervised: Supervised) -> None:
         ("store", supervisor.pid_of("store")),
     ]
     for one in figures:
-        assert one.rss_bytes > 1_000_000
+        assert one.pss_bytes > 1_000_000
         assert one.threads >= 1
         assert one.fds >= 3
 
