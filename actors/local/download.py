@@ -220,7 +220,7 @@ def run_job(
 ) -> JobEnded:
     """Request the job, show its reports, and return its end; one of our own when a process that it needs has died.
 
-    After `max_time_s` it is stopped, and has ended because no source could deliver in time.
+    After `max_time_s` it is stopped, and has ended because its time was up.
     """
     begun_s = time.monotonic()
     request = JobRequest(supervisor, start, urls)
@@ -238,7 +238,7 @@ def run_job(
                 supervisor.bus.post(POOL, lost)
             message = lost or fatal(message, start.job, supervisor.living()) or message
             if late and not interrupts.count and isinstance(message, JobEnded) and message.state == "interrupted":
-                message = message.but(state="starved", reason=f"not complete within {max_time_s:g} s (--max-time)")
+                message = message.but(state="late", reason=f"not complete within {max_time_s:g} s (--max-time)")
             # A signal that ends the program is often sent to its processes too.
             expected = interrupts.count > 0 and isinstance(message, ProcessLost)
             if request.is_news(message, elapsed_s=time.monotonic() - begun_s) and not expected:

@@ -82,8 +82,8 @@ class JobEnded(Message, tag=50):
 
     job: int
     state: str
-    """``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted``, ``limited``
-    (the system refused threads, processes or files) or ``failed`` (our fault)."""
+    """``sealed``, ``starved`` (no source can deliver), ``late`` (its time was up), ``disagreed`` (content), ``disk``,
+    ``interrupted``, ``limited`` (the system refused threads, processes or files) or ``failed`` (our fault)."""
     reason: str
     path: str = ""
     size_bytes: int = -1

@@ -58,7 +58,7 @@ def test_after_its_time_a_job_is_given_up_and_goes_on_later(shoal: Shoal) -> Non
     with mirrors({"slow": Character(rate_bytes_s=60_000)}, CONTENT) as slow:
         done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "6", "--chunk-size", "16K")
         assert (done.code, done.ended["state"], done.ended["reason"]) == (
-            3, "starved", "not complete within 6 s (--max-time)",
+            3, "late", "not complete within 6 s (--max-time)",
         )  # fmt: skip
         assert shoal.files == ["f.part", "f.part.records"]
         slow.become("slow", Character())

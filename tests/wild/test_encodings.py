@@ -27,6 +27,7 @@ def raw_deflate(data: bytes) -> bytes:
     [
         ("/pkg.tar.gz", ["Content-Encoding: x-gzip", "Content-Type: application/x-tar"]),
         ("/pkg.tgz", ["Content-Encoding: gzip"]),
+        ("/get?to=a.tgz&id=5", ["Content-Encoding: gzip"]),
         ("/get?id=5", ["Content-Encoding: gzip", "Content-Type: application/gzip"]),
         ("/get", ["Content-Encoding: gzip", 'Content-Disposition: attachment; filename="a.tar.gz"']),
         ("/p%2egz", ["Content-Encoding: gzip"]),
@@ -40,6 +41,17 @@ def test_a_file_that_is_compressed_itself_is_kept_as_it_is_sent(
     file = File(PACKED)
     server = serve(lambda request, reply: file(request, reply, *fields, cut=CUT))
     assert fetch(server.url(path), whole=whole).data == PACKED
+
+
+@PROBES
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("begins", [b"\x7fELF", b"PK\x03\x04", b"fLaC"])
+def test_what_is_called_compressed_and_is_not_is_kept_as_it_is_sent(
+    serve: Serve, whole: bool, coding: str, begins: bytes
+) -> None:
+    file = File(begins + DATA)
+    server = serve(lambda request, reply: file(request, reply, f"Content-Encoding: {coding}"))
+    assert fetch(server.url(), whole=whole).data == file.data
 
 
 @PROBES

@@ -58,6 +58,29 @@ def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoa
     assert len(set(first.values())) == 3, f"each begins at its own place: {first}"
 
 
+def test_a_server_that_takes_the_end_of_a_range_as_behind_it_comes_to_the_file(shoal: Shoal, serve: Serve) -> None:
+    """The last byte is in no range of it: in the middle of the last chunk the whole file comes from its start."""
+    size = len(DATA)
+
+    def short(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(size) or (0, 0)
+        if not stop:
+            return FILE(request, reply)
+        stop -= 0 if request.fields["range"].endswith("-") else 1
+        if start >= stop:
+            reply.head("416 Range Not Satisfiable", f"Content-Range: bytes */{size}", "Content-Length: 0")
+            return True
+        reply.head(
+            "206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{size}", f"Content-Length: {stop - start}"
+        )
+        reply.raw(DATA[start:stop][:250_000])
+        return stop - start <= 250_000
+
+    done = shoal.run("get", serve(short).url(), "-o", "file.bin", "-q")
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA
+
+
 @pytest.mark.parametrize("validators", [True, False])
 @pytest.mark.parametrize("size", [len(DATA), len(DATA) - 4321])
 def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, size: int, validators: bool) -> None:

@@ -94,15 +94,23 @@ def test_more_bytes_than_announced_are_not_the_files(serve: Serve) -> None:
     assert fetch(serve(generous).url()).data == DATA
 
 
+@pytest.mark.parametrize("length", ["+{}", "{};", "{} bytes", "{}.0", "0{}"])
+def test_a_length_with_something_about_it_counts_and_the_connection_ends(serve: Serve, length: str) -> None:
+    def odd(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", f"Content-Length: {length.format(len(DATA))}", "Accept-Ranges: bytes")
+        reply.raw(DATA)
+        return True
+
+    assert fetch(serve(odd).url()).data == DATA
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         (["Content-Length: -1148461791"], "no clear length"),
         (["Content-Length: 5", "Content-Length: 6"], "no clear length"),
         (["Content-Length: 5, 6"], "no clear length"),
-        (["Content-Length: +5"], "no clear length"),
         (["Content-Length: 0x10"], "no clear length"),
-        (["Content-Length: 5;"], "no clear length"),
         (["Content-Length: " + "9" * 30], "a length that no file has"),
         (["Transfer-Encoding: gzip, deflate, chunked"], "transfer coding"),
         (["Transfer-Encoding: chunked, gzip"], "transfer coding"),
@@ -158,9 +166,7 @@ def test_chunks_with_extensions_and_trailers_are_read(serve: Serve) -> None:
     assert fetch(serve(chunked).url()).data == DATA
 
 
-@pytest.mark.parametrize(
-    "bomb", [b"1;" + b"x" * 8000 + b"\r\na\r\n", b"1;" + b"x" * 500_000, b"0\r\n" + b"X: y\r\n" * 100_000]
-)
+@pytest.mark.parametrize("bomb", [b"1;" + b"x" * 8000 + b"\r\na\r\n", b"1;" + b"x" * 500_000])
 def test_a_bomb_of_chunk_framing_ends_with_words(serve: Serve, bomb: bytes) -> None:
     def bombing(request: Request, reply: Reply) -> bool:
         reply.head("200 OK", "Transfer-Encoding: chunked")
@@ -173,16 +179,35 @@ def test_a_bomb_of_chunk_framing_ends_with_words(serve: Serve, bomb: bytes) -> N
     assert "chunk" in fault.detail
 
 
+@pytest.mark.parametrize("behind", [b"", b"X-Sum: a\r\n", b"X: y\r\n" * 400_000])
+def test_behind_the_last_chunk_nothing_is_waited_for(serve: Serve, behind: bytes) -> None:
+    def open_ended(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        reply.raw(b"%x\r\n%b\r\n0\r\n%b" % (len(DATA), DATA, behind))
+        return True  # the connection stays open
+
+    got = fetch(serve(open_ended).url())
+    assert (got.data, got.faults) == (DATA, [])
+
+
 @pytest.mark.parametrize(
     "framing",
     [
         b"5\r\nhello\r\n0\r\n",
+        b"000000000000000000005\r\nhello\r\n0\r\n\r\n",
         b"5\r\nhello\r\n0\r\nX-Sum: a\r\n",
         b'5 \t; a="b;c"\r\nhello\r\n0;x\r\n\r\n',
         b"5\nhello\n0\n\n",
         b"00005\r\nhello\r\n0000\r\nno colon\r\nContent-Length: 9\r\n fold\r\n\r\n",
     ],
-    ids=["no last line", "cut in the trailer", "blanks before an extension", "bare line feeds", "odd trailers"],
+    ids=[
+        "no last line",
+        "many zeros",
+        "cut in the trailer",
+        "blanks before an extension",
+        "bare line feeds",
+        "odd trailers",
+    ],
 )
 def test_chunks_are_read_as_browsers_read_them(serve: Serve, framing: bytes) -> None:
     def chunked(request: Request, reply: Reply) -> bool:

@@ -1,11 +1,14 @@
 """Ranges as servers give them: shorter, earlier, misspelt, refused now and then, by nodes that disagree."""
 
+import threading
 from functools import partial
 
 import pytest
 
-from protocol.model.faults import FaultKind
-from tests.wild.conftest import DATA, Serve, fault_of, fetch
+from actors.sources import open_reader
+from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.value import replace
+from tests.wild.conftest import DATA, HASTY, Serve, fault_of, fetch
 from tests.wild.server import File, Reply, Request
 
 SIZE = len(DATA)
@@ -387,3 +390,44 @@ def test_an_odd_answer_now_and_then_is_asked_past(serve: Serve, whole: bool, sta
         return FILE(request, reply, cut=CUT)
 
     assert fetch(serve(moody).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_a_server_that_never_answers_a_range_is_asked_without(serve: Serve, whole: bool) -> None:
+    asked_plainly = threading.Event()
+
+    def mute(request: Request, reply: Reply) -> bool:
+        if request.range(SIZE):
+            asked_plainly.wait(5 * HASTY.head_timeout_s)
+            return False
+        asked_plainly.set()
+        return FILE(request, reply, ranged=False)
+
+    reader = open_reader(serve(mute).url(), user_agent="shoal-test", settings=replace(HASTY, head_timeout_s=0.5))
+    try:
+        with pytest.raises(SourceFault) as caught:
+            reader.probe(begin_at=0 if whole else -1)
+        assert caught.value.kind is FaultKind.SILENT
+        assert reader.probe(begin_at=0 if whole else -1).size_bytes == SIZE
+    finally:
+        reader.close()
+
+
+def test_ranges_that_contradict_each_other_about_the_size_are_not_asked_for_again(serve: Serve) -> None:
+    def one_more(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, 0)
+        if start >= SIZE or not stop:
+            return FILE(request, reply, ranged=bool(stop))
+        return part(reply, start, stop, f"bytes {start}-{stop - 1}/{SIZE + 1}")
+
+    reader = open_reader(serve(one_more).url(), user_agent="shoal-test", settings=HASTY)
+    try:
+        wrong = reader.probe(begin_at=0)
+        reader.open(SIZE, None, size_bytes=wrong.size_bytes)
+        with pytest.raises(SourceFault) as caught:
+            while not reader.ended:
+                reader.read_into(memoryview(bytearray(1024)))
+        assert caught.value.kind is FaultKind.CHANGED
+        assert reader.probe(begin_at=0).size_bytes == SIZE
+    finally:
+        reader.close()

@@ -70,7 +70,9 @@ def test_a_redirector_whose_mirror_dies_is_asked_for_another(serve: Serve, how: 
     assert len(front.requests) == 2, "the mirror is remembered until it fails"
 
 
-@pytest.mark.parametrize("status", ["300 Multiple Choices", "301 Moved", "303 See Other", "307 T", "308 P"])
+@pytest.mark.parametrize(
+    "status", ["300 Multiple Choices", "301 Moved", "303 See Other", "305 U", "306 S", "307 T", "308 P", "399 X"]
+)
 def test_every_kind_of_redirect_is_followed(serve: Serve, status: str) -> None:
     def moved(request: Request, reply: Reply) -> bool:
         return redirect(reply, "/there", status=status) if request.target == "/big.bin" else FILE(request, reply)
@@ -129,11 +131,47 @@ def test_a_cookie_goes_only_where_it_belongs(serve: Serve) -> None:
     assert all("cookie" not in request.fields for request in other.requests)
 
 
+@pytest.mark.parametrize("end", ["Max-Age=0", "Max-Age=-1", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_cookie_that_the_same_answer_takes_back_is_not_sent(serve: Serve, end: str) -> None:
+    def fickle(request: Request, reply: Reply) -> bool:
+        if request.target == "/big.bin":
+            cookies = [f"Set-Cookie: {each}; Path=/" for each in ("a=1", f"a=1; {end}", "b=2")]
+            return redirect(reply, "/next", *cookies)
+        return FILE(request, reply)
+
+    server = serve(fickle)
+    assert fetch(server.url()).data == DATA
+    assert server.requests[1].fields["cookie"] == "b=2"
+
+
 def test_two_sources_share_no_cookie(serve: Serve) -> None:
     server = serve(lambda request, reply: FILE(request, reply, "Set-Cookie: a=1"))
     fetch(server.url())
     fetch(server.url())
     assert all("cookie" not in request.fields for request in server.requests)
+
+
+def test_a_page_that_lets_through_who_comes_again_is_no_circle(serve: Serve) -> None:
+    def waiting(request: Request, reply: Reply) -> bool:
+        if request.number <= 4:
+            return redirect(reply, "/wait" if request.target == "/big.bin" else "/big.bin")
+        return FILE(request, reply)
+
+    assert fetch(serve(waiting).url()).data == DATA
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "offset"])
+def test_a_link_that_breaks_off_at_once_is_looked_for_again(serve: Serve, whole: bool) -> None:
+    """What expired answers with a good head, and closes."""
+    uses: dict[str, int] = {}
+
+    def signed(request: Request, reply: Reply) -> bool:
+        if request.target == "/big.bin":
+            return redirect(reply, f"/s?k={request.number}")
+        uses[request.target] = uses.get(request.target, 0) + 1
+        return FILE(request, reply, cut=CUT if uses[request.target] == 1 else 0)
+
+    assert fetch(serve(signed).url(), whole=whole).data == DATA
 
 
 def test_a_circle_is_told_from_a_wall(serve: Serve) -> None:

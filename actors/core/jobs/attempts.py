@@ -172,7 +172,7 @@ class Attempts:
             limit_s = job.record.spec.max_time_s
             late = active_s(job, now) - job.record.timed_from_s >= limit_s > 0
             if late and job.attempt is not None and job.record.state == ACTIVE:
-                self._fail(job, "starved", f"not complete within {limit_s:g} s", now)
+                self._fail(job, "late", f"not complete within {limit_s:g} s", now)
                 self.stop(job, now)
 
     def _count_waiting(self, seconds: float, now: Now) -> None:

@@ -92,8 +92,9 @@ class Transfer:
         return True
 
     def begin(self, position: int) -> None:
-        """Begin reading at this byte; what lies before the lease is read and dropped."""
-        assert position <= self._begin_byte
+        """Begin reading at this byte, maybe for the second time; what lies before the wanted bytes is dropped."""
+        self._begin_byte = self.handed_stop * self.chunk_size + self._skipped
+        self._slot_used = max(0, position - self._begin_byte)
         self.position = position
         self.began = True
 

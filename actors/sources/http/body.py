@@ -16,7 +16,7 @@ SCRATCH_BYTES: Final = 64 * 1024
 FRAMING_BYTES_MAX: Final = 1 << 20
 FRAMING_SHARE_MAX: Final = 8
 """Chunk sizes, extensions and trailers may be this many times as long as the data, and `FRAMING_BYTES_MAX` more."""
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
+_CHUNK_SIZE: Final = re.compile(rb"0*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class BrokenBody(Exception):  # noqa: N818  (named as the faults are)
@@ -152,7 +152,7 @@ class ChunkedBody:
 
     @property
     def ended(self) -> bool:
-        return self._part is _Part.END
+        return self._part in (_Part.TRAILER, _Part.END)  # some never send the empty line behind the last chunk
 
     @property
     def cut(self) -> bool:
@@ -173,8 +173,6 @@ class ChunkedBody:
         count = self._stream.fill(self._scratch, whole=False)
         self._data += self._scratch[:count]
         self._parse()
-        if self._stream.eof and self._part is _Part.TRAILER:
-            self._part = _Part.END
         return count > 0
 
     def _take(self, view: memoryview) -> int:
@@ -192,7 +190,7 @@ class ChunkedBody:
 
     def _parse(self) -> None:
         """Read framing up to the next bytes of the file, or as far as it is here."""
-        while not self._chunk_left and not self.ended:
+        while not self._chunk_left and self._part is not _Part.END:
             end = self._data.find(b"\n") + 1
             if self._framing_bytes + (end or len(self._data)) > FRAMING_BYTES_MAX:
                 raise BrokenBody("more chunk framing than file")
@@ -221,12 +219,16 @@ class ChunkedBody:
     def settle(self) -> bool:
         scratch = memoryview(bytearray(SCRATCH_BYTES))
         room = DRAIN_BYTES_MAX
-        while room > 0 and not self.ended:
+        while room > 0 and self._part is not _Part.END:
             taken = self._take(scratch[:room])
             room -= taken
-            if not taken and not self.ended and (self._stream.eof or self._stream.idle() or not self._receive()):
+            if (
+                not taken
+                and self._part is not _Part.END
+                and (self._stream.eof or self._stream.idle() or not self._receive())
+            ):
                 return False
-        return self.ended and not self._data and self._stream.idle()
+        return self._part is _Part.END and not self._data and self._stream.idle()
 
 
 def _copy_out(early: memoryview, view: memoryview) -> tuple[int, memoryview]:

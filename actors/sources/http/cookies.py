@@ -31,11 +31,11 @@ class Cookies:
         """Keep what the Set-Cookie fields of an answer of `target` ask for."""
         if len(self._jar) >= COOKIES_MAX:
             return
-        fields = Message()
         for value in list(values)[:COOKIES_MAX]:
-            if len(value) <= COOKIE_BYTES_MAX:
+            if len(value) <= COOKIE_BYTES_MAX:  # one by one: a later field may take back what an earlier one set
+                fields = Message()
                 fields["Set-Cookie"] = _PLACE.sub(_plain_place, value)
-        self._jar.extract_cookies(_Answer(fields), Request(target.url))  # type: ignore[arg-type]
+                self._jar.extract_cookies(_Answer(fields), Request(target.url))  # type: ignore[arg-type]
 
     def field(self, target: Target) -> str:
         """Return the value of the Cookie field for a request, empty when there is none."""

@@ -7,6 +7,7 @@ offsets are not the file's.
 """
 
 import posixpath
+import re
 import zlib
 from typing import Final
 from urllib.parse import unquote
@@ -40,6 +41,8 @@ _TYPES: Final = {
 }
 SCRATCH_BYTES: Final = 64 * 1024
 _MAGIC: Final = b"\x1f\x8b"
+_PARTS: Final = re.compile(r"[?&=]")
+"""Some have the file's name in the query."""
 _WINDOW_GZIP, _WINDOW_ZLIB, _WINDOW_RAW = 31, 15, -15
 
 
@@ -60,7 +63,7 @@ def coding_of(head: Head, host: str, paths: tuple[str, ...]) -> str:
 
 def _is_that_kind(coding: str, head: Head, paths: tuple[str, ...]) -> bool:
     """Whether the file itself is of the kind that the coding makes: by its name or by its type."""
-    names = (proposed_name(head), *(unquote(path.partition("?")[0]) for path in paths))
+    names = (proposed_name(head), *(unquote(part) for path in paths for part in _PARTS.split(path)))
     if any(posixpath.splitext(name.lower())[1] in _SUFFIXES.get(coding, ()) for name in names):
         return True
     kind = head.fields.get("content-type", "").partition(";")[0].strip().lower().partition("/")[2]
@@ -79,7 +82,7 @@ class DecodedBody:
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._decoder = zlib.decompressobj(_WINDOW_GZIP if self._gzip else _WINDOW_ZLIB)
         self._input = b""
-        self._begun = self._plain = self._raw = False
+        self._begun = self._plain = self._raw = self._decoded = False
 
     @property
     def left(self) -> int | None:
@@ -125,13 +128,18 @@ class DecodedBody:
 
     def _decode(self, room: int) -> bytes:
         try:
-            return self._decoder.decompress(self._input, room)
+            data = self._decoder.decompress(self._input, room)
         except zlib.error:
+            if self._raw and not self._decoded:  # it is not compressed at all
+                self._plain = True
+                return self._input[:room]
             if self._gzip or self._raw:
                 raise BrokenBody(f"broken {'gzip' if self._gzip else 'deflate'} data") from None
             self._raw = True  # "deflate" of many servers has no zlib header
             self._decoder = zlib.decompressobj(_WINDOW_RAW)
             return self._decode(room)
+        self._decoded = self._decoded or bool(data)
+        return data
 
     def settle(self) -> bool:
         """End the transfer; only a body that was read to its end leaves the connection usable."""

@@ -15,7 +15,7 @@ from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.units import http_date_s
 from protocol.model.value import Struct, field
 
-REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 RETRY_AFTER_S_MAX: Final = 3600.0
 _KINDS: Final = {
     202: FaultKind.BUSY,  # the file is being made
@@ -32,7 +32,7 @@ _KINDS: Final = {
     503: FaultKind.BUSY,
 }
 _STATUS_LINE: Final = re.compile(
-    rb"(?:HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?|ICY)[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL | re.IGNORECASE
+    rb"(?:HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?|ICY)[ \t]+([1-9]\d\d)(?:\D.*)?", re.DOTALL | re.IGNORECASE
 )
 _PROTOCOLS: Final = (b"HTTP", b"ICY ")
 """What a status line begins with; ICY is what servers of audio say for HTTP/1.0."""
@@ -42,6 +42,7 @@ HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
 _HEAD_END_BYTES_MAX: Final = 4
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH: Final = re.compile(r"\+?([0-9]+)(?:[;. \t].*)?", re.ASCII)
 _BLANK_BYTES_MAX: Final = 64
 _LISTS: Final = frozenset({"connection", "content-encoding", "accept-ranges", "link", "repr-digest", "digest"})
 """Fields whose repetitions are one list; of any other the first is taken."""
@@ -62,6 +63,12 @@ class Head(Struct, frozen=True, kw_only=True):
     keep_alive: bool
     transfer_coding: str = ""
     cookies: list[str] = field(default_factory=list)
+
+    @property
+    def redirects(self) -> bool:
+        """Whether it sends elsewhere: by a status that says so, or by any other of its class that names a place."""
+        named = 300 <= self.status < 400 and self.status != 304 and bool(self.fields.get("location"))
+        return named or self.status in REDIRECTS
 
     def tokens(self, name: str) -> list[str]:
         """Return the members of a field that is a comma-separated list, in lower case."""
@@ -141,7 +148,9 @@ class HeadParser:
         inner = codings[:-1] if chunked else codings
         if len(inner) > 1 or any(coding not in _TRANSFER_CODINGS for coding in inner):
             raise self.bad(f"sends its answer in the transfer coding {plain(', '.join(codings), 40)}, which is unknown")
-        length = self._length(_list_of(found, "content-length"))
+        lengths = _list_of(found, "content-length")
+        length = self._length(lengths)
+        odd = odd or not all(each.isdigit() for each in lengths)
         empty = status in (204, 304)
         chunked = chunked and not empty
         clear = not odd and ("transfer-encoding" not in fields or (named == ["chunked"] and chunked and length is None))
@@ -158,10 +167,11 @@ class HeadParser:
     def _length(self, values: list[str]) -> int | None:
         if not values:
             return None
-        lengths = {value.lstrip("0") or "0" for value in values}
-        digits = lengths.pop()
-        if lengths or not (digits.isascii() and digits.isdigit()):
+        found = [_LENGTH.fullmatch(value) for value in values]
+        lengths = {each[1].lstrip("0") or "0" for each in found if each is not None}
+        if len(lengths) != 1 or None in found:
             raise self.bad("announces no clear length of its answer")
+        digits = lengths.pop()
         if len(digits) > 19 or int(digits) > SIZE_BYTES_MAX:
             raise self.bad("announces a length that no file has")
         return int(digits)

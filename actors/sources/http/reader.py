@@ -13,8 +13,9 @@ from actors.sources.http.body import BrokenBody
 from actors.sources.http.described import description_of, together
 from actors.sources.http.disposition import proposed_name
 from actors.sources.http.exchange import Exchange
-from actors.sources.http.head import REDIRECTS, Head
+from actors.sources.http.head import Head
 from actors.sources.http.range import Asked, Brought, SpanLimit, brought, content_range, range_field
+from actors.sources.http.sample import SAMPLE_BYTES, Sample
 from actors.sources.http.settings import REDIRECTS_MAX, HttpSettings
 from actors.sources.http.target import off_tls, parse_target, redirected
 from actors.sources.http.validators import UNSEEN, Change, Version
@@ -39,12 +40,11 @@ _LOGIN: Final = (401, 407)
 _CODING_REFUSED: Final = (406, 415)
 _CONDITION_REFUSED: Final = (304, 400, 412, 416, 501)
 """Statuses of servers that refuse an If-Range which they should pass over."""
-SAMPLE_BYTES: Final = 64 << 10
-SAMPLE_AHEAD_BYTES: Final = 1 << 20
-"""A body that is read again begins at a chunk's start: the sample is kept until it has come this far behind it."""
 CHECK_S_MAX: Final = 10.0
 CHECKS_MAX: Final = 16
 """A server has hardly more nodes than that; each may show validators of its own."""
+VISITS_MAX: Final = 3
+"""How often redirects may lead back to one place: some pages let a visitor through who comes again."""
 _OFFSET_PROBE: Final = Asked(start=1, stop=2)
 _BROKEN_OFF: Final = frozenset({FaultKind.RESET, FaultKind.SHORT_BODY})
 RESUME_BYTES_MIN: Final = 16 << 10
@@ -91,7 +91,7 @@ class _Transfer(Struct):
     idle: bool = False
     checking: bool = False
     ways: set[_Way] = field(default_factory=set)
-    hops: set[tuple[str, str]] = field(default_factory=set)
+    hops: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def limit(self) -> int | None:
@@ -119,33 +119,6 @@ class _Transfer(Struct):
         return self.ended and (self.brought is None or self.brought.stop in (None, self.position))
 
 
-class _Sample:
-    """The newest bytes that were received of the file, from offset `start` on: what a later answer is compared with."""
-
-    def __init__(self) -> None:
-        self.start = 0
-        self.data = b""
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.data)
-
-    def take(self, position: int, data: memoryview) -> bool:
-        """Compare the bytes at `position` with the sample where they overlap, then keep the newest. False: they differ.
-
-        Those kept before stay while a body that began before them has not come to them.
-        """
-        end = position + len(data)
-        first, stop = max(self.start, position), min(self.stop, end)
-        known = memoryview(self.data)[first - self.start : stop - self.start] if first < stop else None
-        if known is not None and data[first - position : stop - position] != known:
-            return False
-        if end >= self.stop or self.stop - end > SAMPLE_AHEAD_BYTES:
-            newest = data[-SAMPLE_BYTES:]
-            self.start, self.data = end - len(newest), bytes(newest)
-        return True
-
-
 class HttpReader:
     """`Reader` of one URL. Owns one connection; used by one thread. Every failure is a `SourceFault`.
 
@@ -166,8 +139,9 @@ class HttpReader:
             self._cookies = cookies.Cookies(settings.options.cookie_file, settings.options.cookies)
         self._version = UNSEEN
         self._ranges_ok = self._conditions_ok = self._identity_ok = True
+        self._plainly = False  # the next probe asks without a range: a request with one came to nothing
         self._spans = SpanLimit()
-        self._sample = _Sample()
+        self._sample = Sample()
         self._equal: set[Version] = set()  # versions that were shown to have the same bytes
         self._checks = 0
         self._transfer: _Transfer | None = None
@@ -177,12 +151,13 @@ class HttpReader:
 
     def probe(self, *, begin_at: int = -1) -> Probed:
         self.hang_up()
-        self._target, self._version, self._ranges_ok = self._origin, UNSEEN, True
+        self._target, self._version, self._ranges_ok = self._origin, UNSEEN, not self._plainly
         self._described = UNDESCRIBED
-        self._sample, self._equal, self._checks = _Sample(), set(), 0
+        self._sample, self._equal, self._checks = Sample(), set(), 0
         try:
             return self._probe_offset() if begin_at < 0 else self._probe_from(begin_at)
-        except SourceFault:
+        except SourceFault as fault:
+            self._plainly = fault.kind is FaultKind.SILENT and not self._plainly
             self.close()
             raise
 
@@ -202,6 +177,8 @@ class HttpReader:
 
     def _probe_offset(self) -> Probed:
         """Ask for one byte, at offset 1 and not 0: a server that ignores offsets gives itself away only there."""
+        if self._plainly:
+            return self._probe_whole()
         transfer = self._begin(_OFFSET_PROBE)
         try:
             head, got = self._answer(transfer)
@@ -229,7 +206,10 @@ class HttpReader:
         self._ranges_ok = False
         if refused is not None and refused.status == 200:
             return self._probed(refused, brought(refused, whole, self._target.authority, self._paths))
-        head, got = self._answer(self._begin(whole))
+        return self._probe_whole()
+
+    def _probe_whole(self) -> Probed:
+        head, got = self._answer(self._begin(Asked(ranged=False)))
         self.hang_up()
         return self._probed(head, got)
 
@@ -303,7 +283,7 @@ class HttpReader:
 
     def _ask(self, transfer: _Transfer) -> None:
         """Ask for a transfer's bytes; where that fails, in other ways."""
-        transfer.hops = set()
+        transfer.hops = []
         try:
             self._send(transfer)
         except SourceFault as fault:
@@ -325,9 +305,9 @@ class HttpReader:
         if cookie:
             fields.append(("Cookie", cookie))
         hop = (self._target.url, cookie)
-        if hop in transfer.hops or len(transfer.hops) > REDIRECTS_MAX:
+        if transfer.hops.count(hop) > VISITS_MAX or len(transfer.hops) > REDIRECTS_MAX:
             raise SourceFault(FaultKind.REDIRECT_LOOP, f"{self._target.authority} redirects in a circle")
-        transfer.hops.add(hop)
+        transfer.hops.append(hop)
         self._exchange.send(self._target, fields)
 
     def _step(self, transfer: _Transfer) -> None:
@@ -342,7 +322,7 @@ class HttpReader:
     def _take(self, transfer: _Transfer, head: Head) -> None:
         if head.cookies:
             self._keep_cookies(head)
-        if head.status in REDIRECTS and (head.status != 300 or "location" in head.fields):
+        if head.redirects:
             self._follow(transfer, head)
             return
         transfer.head = head
@@ -379,7 +359,7 @@ class HttpReader:
             if self._checks > CHECKS_MAX:
                 raise self._changed()
             self._equal.add(self._compared(transfer))
-        transfer.hops = set()
+        transfer.hops = []
         self._send(transfer)
 
     def _compared(self, transfer: _Transfer) -> Version:
@@ -433,7 +413,7 @@ class HttpReader:
         """Ask in the next way that makes sense after this fault; raise it when there is none."""
         while self._choose(transfer, fault):
             self._exchange.settle()
-            transfer.hops = set()
+            transfer.hops = []
             try:
                 self._send(transfer)
             except SourceFault as another:
@@ -441,6 +421,8 @@ class HttpReader:
             else:
                 return
         self._fail(transfer)
+        if fault.kind is FaultKind.CHANGED and transfer.head is not None and transfer.head.status == 416:
+            self._plainly = True  # its answers to ranges contradict each other about the size
         raise fault
 
     def _choose(self, transfer: _Transfer, fault: SourceFault) -> bool:
@@ -574,8 +556,8 @@ class HttpReader:
     def _fail(self, transfer: _Transfer) -> None:
         transfer.over = True
         self._exchange.settle()
-        if transfer.brought is None:
-            self._target = self._origin
+        if transfer.brought is None or transfer.position <= transfer.resumed_at:
+            self._target = self._origin  # what a redirect led to is of no use, or not any more
 
     @property
     def ended(self) -> bool:

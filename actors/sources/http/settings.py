@@ -6,7 +6,7 @@ from typing import Final
 from protocol.model.job_spec import TIMEOUT_S, HttpOptions
 from protocol.model.value import Struct
 
-REDIRECTS_MAX: Final = 20
+REDIRECTS_MAX: Final = 50
 HEAD_BYTES_MAX: Final = 256 * 1024
 """Limit of a response head with all its fields."""
 DRAIN_BYTES_MAX: Final = 64 * 1024

@@ -31,7 +31,7 @@ MEANINGS: Final = {
     ExitCode.SEALED: "sealed: the file is complete under its name",
     ExitCode.OUR_FAULT: "our fault: a bug, please report it",
     ExitCode.USAGE: "usage: the command cannot be understood, or not run under these limits (ulimit)",
-    ExitCode.NO_SOURCE: "no source can deliver (the same command goes on later)",
+    ExitCode.NO_SOURCE: "no source can deliver, or not by --max-time (the same command goes on later)",
     ExitCode.DISAGREED: "content disagrees (checksum, sizes, sources)",
     ExitCode.DISK: "disk or folder: not writable, full, in use",
     ExitCode.CANCELLED: "cancelled: the daemon's job was ended",
@@ -43,6 +43,7 @@ MEANINGS: Final = {
 _OF_STATE: Final = {
     "sealed": ExitCode.SEALED,
     "starved": ExitCode.NO_SOURCE,
+    "late": ExitCode.NO_SOURCE,
     "disagreed": ExitCode.DISAGREED,
     "disk": ExitCode.DISK,
     "interrupted": ExitCode.INTERRUPTED,
@@ -115,6 +116,8 @@ def last_line(board: ProgressState, ended: JobEnded) -> str:
             return _sealed_line(board, ended)
         case "starved":
             return f"no source can deliver: {_reason(ended)}{_login_hint(ended.reason)}{_goes_on(board)}"
+        case "late":
+            return f"time is up: {_reason(ended)}{_goes_on(board)}"
         case "disagreed":
             if not board.again:
                 return f"content disagrees: {_reason(ended).partition('; kept ')[0]}"

@@ -112,6 +112,7 @@ PART = 24 * MIB
             line_of("starved", stored=PART, reason="404 everywhere."),
             "no source can deliver: 404 everywhere; the same command goes on from 37 %",
         ),
+        (line_of("late", stored=PART, reason="2 s"), "time is up: 2 s; the same command goes on from 37 %"),
         (line_of("starved", reason="no such host"), "no source can deliver: no such host"),
         (
             line_of("disagreed", stored=PART, reason="sha256 differs", path="/here/f.part"),

@@ -361,7 +361,7 @@ def test_a_job_fails_when_its_attempts_have_taken_the_time_of_its_order_and_a_re
             rig.progressed(rig.number(id), int(rig.s))
             rig.hear(Ticked())
             assert rig.state(id) == state
-        assert rig.record(id).reason == "not complete within 50 s"
+        assert (rig.record(id).outcome, rig.record(id).reason) == ("late", "not complete within 50 s")
         rig.ended(rig.number(id), "interrupted")
         assert rig.state(id) == "failed"
         rig.retry(id)

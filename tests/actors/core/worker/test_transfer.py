@@ -361,3 +361,17 @@ def test_a_slot_of_a_slow_source_holds_more_than_one_small_chunk() -> None:
         if given is not None:
             handed.append(given)
     assert runs(handed) == [(0, CHUNK), (1, 4 * CHUNK), (5, 4 * CHUNK)]
+
+
+def test_a_body_that_begins_anew_is_read_up_to_what_was_handed_over() -> None:
+    subject = ride(10, 14)
+    subject.took(CHUNK, now_s=0.0)
+    assert subject.handover(now_s=0.0) == Handover(10, CHUNK)
+    subject.took(100, now_s=0.0)
+    subject.begin(3 * CHUNK)
+    assert (subject.dropping, subject.slot_offset) == (True, 0)
+    assert runs(read(subject)) == [(11, 3 * CHUNK)]
+    subject = ride(10, 14)
+    subject.took(100, now_s=0.0)
+    subject.begin(10 * CHUNK + 60)
+    assert (subject.dropping, subject.slot_offset) == (False, 60)

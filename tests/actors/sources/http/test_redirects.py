@@ -6,6 +6,7 @@ import traceback
 import pytest
 
 from actors.sources import open_reader
+from actors.sources.http.reader import VISITS_MAX
 from actors.sources.http.settings import REDIRECTS_MAX
 from protocol.model.faults import FaultKind, SourceFault
 from tests.actors.sources.conftest import Read, Serve
@@ -68,7 +69,7 @@ def test_a_transfer_follows_redirects_and_remembers_where_they_led(serve: Serve,
     assert read_span(reader, 20, 30, size_bytes=SIZE) == CONTENT[20:30]
     assert len(server.requests) == 2
 
-    server = serve([PROBE, moved("/a"), moved("/b"), moved("/a")])
+    server = serve([PROBE, *(moved("/a"), moved("/b")) * (VISITS_MAX + 2)])
     reader = read(server.url())
     reader.probe()
     with pytest.raises(SourceFault) as caught:
@@ -94,8 +95,8 @@ def fault_of_redirects(serve: Serve, read: Read, *locations: str) -> SourceFault
 
 
 def test_a_circle_is_a_loop(serve: Serve, read: Read) -> None:
-    assert fault_of_redirects(serve, read, "/a", "/start").kind == FaultKind.REDIRECT_LOOP
-    assert fault_of_redirects(serve, read, "/start").kind == FaultKind.REDIRECT_LOOP
+    assert fault_of_redirects(serve, read, *("/a", "/start") * (VISITS_MAX + 1)).kind == FaultKind.REDIRECT_LOOP
+    assert fault_of_redirects(serve, read, *("/start",) * (VISITS_MAX + 1)).kind == FaultKind.REDIRECT_LOOP
 
 
 def test_more_redirects_than_browsers_follow_are_a_loop(serve: Serve, read: Read) -> None:
