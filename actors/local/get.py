@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from actors.local.download import download
+from actors.local.start_up import CLOSED
 from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.run_folder import temporary_folder
 from protocol.cli.parsing import GetOptions
@@ -29,6 +30,9 @@ def get(options: GetOptions) -> int:
         return get_folder(options)
     if not options.copy_to:
         return download(options)
+    if options.copy_to in ("-", "/dev/stdout") and 1 in CLOSED:
+        sys.stderr.write(f"error: -o {options.copy_to}: stdout is closed\n")
+        return 2
     with temporary_folder() as folder:
         code = download(replace(options, spec=options.spec.but(folder=folder)))
         for name in os.listdir(folder) if code == 0 else ():

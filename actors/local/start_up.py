@@ -10,6 +10,7 @@ machine, 0.4 s for the session's), leaving without finalization 0.03 s.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -27,6 +28,8 @@ PRELOADED: Final = (
     "actors.sources.http.reader",
 )
 """Modules of the child processes of a download; the forkserver loads them once for all."""
+CLOSED: Final[set[int]] = set()
+"""Numbers of the standard streams that this process was started without."""
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
 """The same for commands that log in; aioslsk takes half a second to load."""
 
@@ -49,8 +52,8 @@ def run_command_line(**commands: Command) -> int:
 
     Returns or raises SystemExit with the exit code.
     """
-    _open_standard_streams()
     _speak_utf8()
+    _open_standard_streams()
     try:
         import signal
 
@@ -80,6 +83,9 @@ def run_command_line(**commands: Command) -> int:
     except (OSError, RuntimeError) as error:
         from actors.runtime.system_limits import exhausted_words
 
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO) and error.filename is None:
+            sys.stderr.write(f"error: cannot write: {error.strerror}\n")
+            return 5
         if not (words := exhausted_words(error)):
             raise
         sys.stderr.write(f"error: {words}\n")
@@ -94,6 +100,7 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            CLOSED.add(number)
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))

@@ -12,7 +12,7 @@ LIMITED: Final = "the system refuses more threads, processes or open files: see 
 _SIGNS: Final = (
     (f"exited with code {LIMITED_EXIT}", LIMITED),
     (LIMITED, LIMITED),
-    ("can't start new thread", "the system refuses more threads: see ulimit -u"),
+    ("can't start new thread", "the system refuses more threads: see ulimit -u and ulimit -v"),
     (os.strerror(errno.EAGAIN), "the system refuses more processes: see ulimit -u"),
     (os.strerror(errno.EMFILE), "too few open files are allowed: see ulimit -n"),
     ("No usable temporary directory", "no folder for temporary files can be written: see TMPDIR and ulimit -f"),

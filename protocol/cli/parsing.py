@@ -31,6 +31,8 @@ from protocol.model.source_url import check_url, for_connections, is_slsk, publi
 from protocol.model.units import parse_chunk_size, parse_rate, parse_seconds, parse_size
 from protocol.model.value import Struct
 
+_STREAM: Final = re.compile(r"/dev/(?:stdout|stderr|fd/[0-9]+)|/proc/(?:self|[0-9]+)/fd/[0-9]+")
+
 if TYPE_CHECKING:
     from protocol.config.settings import Account
 
@@ -315,8 +317,8 @@ def split_target(output: str | None) -> tuple[str, str]:
 
 
 def copy_target(output: str | None) -> str:
-    """Return what a finished file is copied to: ``-`` for stdout, or a pipe or device. Empty for other paths."""
-    if not output or output == "-":
+    """Return what a finished file is copied to: ``-`` for stdout, or a pipe, device, open file. Empty for others."""
+    if not output or output == "-" or _STREAM.fullmatch(output):
         return output or ""
     try:
         mode = os.stat(output).st_mode

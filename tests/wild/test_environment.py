@@ -33,6 +33,24 @@ def test_closed_streams_do_no_harm(shoal: Shoal, serve: Serve, closed: str) -> N
     assert (shoal.folder / "file.bin").read_bytes() == DATA
 
 
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_a_file_does_not_go_to_a_stdout_that_is_closed(shoal: Shoal, serve: Serve, locale: str) -> None:
+    more = {"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0" if locale == "C" else "1"}
+    done = run(shoal.folder, "$GET -o - $URL >&-", serve(FILE).url(), **more)
+    assert (done.returncode, done.stderr) == (2, b"error: -o -: stdout is closed\n")
+
+
+def test_an_open_file_is_written_to_by_its_number(shoal: Shoal, serve: Serve) -> None:
+    done = run(shoal.folder, "$GET -q -o /dev/fd/3 $URL 3>by-number", serve(FILE).url())
+    assert (done.returncode, os.listdir(shoal.folder)) == (0, ["by-number"]), done
+    assert (shoal.folder / "by-number").read_bytes() == DATA
+
+
+def test_words_that_cannot_be_written_end_in_words(shoal: Shoal) -> None:
+    done = run(shoal.folder, "$GET --help > /dev/full", "")
+    assert (done.returncode, done.stderr) == (5, b"error: cannot write: No space left on device\n")
+
+
 def test_a_locale_of_ascii_takes_every_name(shoal: Shoal, serve: Serve) -> None:
     named = "Content-Disposition: attachment; filename*=UTF-8''%E6%97%A5%C3%BC.bin"
     server = serve(lambda request, reply: FILE(request, reply, named))

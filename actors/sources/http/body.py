@@ -155,6 +155,11 @@ class ChunkedBody:
         return self._part in (_Part.TRAILER, _Part.END)  # some never send the empty line behind the last chunk
 
     @property
+    def _framed(self) -> bool:
+        """Whether all of its framing was read."""
+        return self._part is _Part.END
+
+    @property
     def cut(self) -> bool:
         return self._stream.eof and not self.ended and not (self._chunk_left and self._data)
 
@@ -190,7 +195,7 @@ class ChunkedBody:
 
     def _parse(self) -> None:
         """Read framing up to the next bytes of the file, or as far as it is here."""
-        while not self._chunk_left and self._part is not _Part.END:
+        while not self._chunk_left and not self._framed:
             end = self._data.find(b"\n") + 1
             if self._framing_bytes + (end or len(self._data)) > FRAMING_BYTES_MAX:
                 raise BrokenBody("more chunk framing than file")
@@ -219,7 +224,7 @@ class ChunkedBody:
     def settle(self) -> bool:
         scratch = memoryview(bytearray(SCRATCH_BYTES))
         room = DRAIN_BYTES_MAX
-        while room > 0 and self._part is not _Part.END:
+        while room > 0 and not self._framed:
             taken = self._take(scratch[:room])
             room -= taken
             if (
@@ -228,7 +233,7 @@ class ChunkedBody:
                 and (self._stream.eof or self._stream.idle() or not self._receive())
             ):
                 return False
-        return self._part is _Part.END and not self._data and self._stream.idle()
+        return self._framed and not self._data and self._stream.idle()
 
 
 def _copy_out(early: memoryview, view: memoryview) -> tuple[int, memoryview]:

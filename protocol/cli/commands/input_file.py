@@ -5,12 +5,14 @@ begin with a space continue it, with options in the same form or in aria2's, ``n
 begin with ``#`` are skipped. Every line is checked before anything is fetched.
 """
 
+import contextlib
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 import typer
 
@@ -19,6 +21,8 @@ from protocol.cli.group import Mistake
 from protocol.cli.parsing import checked_urls
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage
+from protocol.model.http_options import CONNECTIONS_MAX
+from protocol.model.limits import RETRIES_MAX, TIMEOUT_S_MAX
 from protocol.model.printable import printable
 
 LIST_BYTES_MAX: Final = 16 << 20
@@ -35,12 +39,30 @@ class Entry:
     options: list[str] = field(default_factory=list)
     folder: str = ""
     name: str = ""
+    login: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where aria2's options want it, empty without any."""
+        return os.path.join(self.folder, self.name) if self.folder or self.name else ""
 
     @property
     def words(self) -> list[str]:
         """The words of its command."""
-        place = os.path.join(self.folder, self.name) if self.folder or self.name else ""
-        return [*self.options, *(["-o", place] if place else []), "--", *self.urls]
+        urls = [self._with_login(url) for url in self.urls]
+        return [*self.options, *(["-o", self.place] if self.place else []), "--", *urls]
+
+    def _with_login(self, url: str) -> str:
+        scheme, sep, rest = url.partition("://")
+        if not self.login or scheme.lower() not in ("http", "https") or "@" in rest.partition("/")[0]:
+            return url
+        user, password = (quote(self.login.get(name, ""), safe="") for name in ("http-user", "http-passwd"))
+        return f"{scheme}{sep}{user}:{password}@{rest}"
+
+    def make_folder(self) -> None:
+        """Make the folder of a place as aria2 does; what stands against it is said when the file is begun."""
+        with contextlib.suppress(OSError, ValueError):
+            os.makedirs(os.path.dirname(self.place) or ".", exist_ok=True)
 
 
 def get_each(context: typer.Context, list_file: str, urls: Sequence[str]) -> ExitCode:
@@ -52,11 +74,14 @@ def get_each(context: typer.Context, list_file: str, urls: Sequence[str]) -> Exi
         raise BadUsage("-i: the addresses stand in the list, not beside it")
     shown = "stdin" if list_file == STDIN else printable(list_file)
     outer = {name: value for name, value in context.params.items() if name not in ("urls", "input_file")}
-    files = [_checked(context, entry, outer, shown) for entry in read_list(_text_of(list_file, shown), shown)]
+    entries = read_list(_text_of(list_file, shown), shown)
+    files = [_checked(context, entry, outer, shown) for entry in entries]
     if not files:
         raise BadUsage(f"-i {shown}: there is no address in it")
     failed = ExitCode.SEALED
-    for each in files:
+    for entry, each in zip(entries, files, strict=True):
+        if entry.place and not (each.params.get("daemon") or each.params.get("url")):
+            entry.make_folder()
         code = _run(context, each)
         if code == ExitCode.INTERRUPTED:
             return code
@@ -157,9 +182,13 @@ def _take_aria2(entry: Entry, line: str) -> None:
         entry.folder = os.path.join(value, "")
     elif name == "out":
         entry.name = value
+    elif name in ("http-user", "http-passwd"):
+        entry.login[name] = value
+    elif name == "auto-file-renaming" and "--existing" in entry.options:
+        pass  # what may be overwritten needs no other name
     elif name in _ARIA2:
         entry.options += _ARIA2[name](value)
-    elif name not in _WITHOUT_EFFECT:
+    elif name not in _WITHOUT_EFFECT and _ONLY_IF.get(name) != value.strip().lower():
         raise ValueError(f"the option {printable(name)[:40]!r} of aria2 has no like here")
 
 
@@ -167,26 +196,109 @@ def _same(option: str) -> Callable[[str], list[str]]:
     return lambda value: [option, value]
 
 
+def _if(word: str, *options: str) -> Callable[[str], list[str]]:
+    """The options for one value of a switch; nothing for another, which is what is done anyway."""
+    return lambda value: list(options) if value.strip().lower() == word else []
+
+
 def _checksum(value: str) -> list[str]:
     algorithm, _, digest = value.partition("=")
     return ["--checksum", f"{algorithm.replace('-', '')}:{digest}"]
 
 
+def _at_most(option: str, most: int) -> Callable[[str], list[str]]:
+    """The option with a number, which may be larger in aria2; its 0 is no limit there."""
+
+    def options(value: str) -> list[str]:
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"{value[:20]!r} is not a number")
+        return [option, str(min(int(value[:9]) or most, most))]
+
+    return options
+
+
 _ARIA2: Final[dict[str, Callable[[str], list[str]]]] = {
     "all-proxy": _same("--proxy"),
+    "allow-overwrite": _if("true", "--existing", "overwrite"),
+    "auto-file-renaming": _if("false", "--existing", "skip"),
     "checksum": _checksum,
+    "disable-ipv6": _if("true", "--ipv4"),
     "header": _same("--header"),
+    "http-no-cache": _if("true", "--header", "Cache-Control: no-cache", "--header", "Pragma: no-cache"),
     "http-proxy": _same("--proxy"),
     "https-proxy": _same("--proxy"),
     "interface": _same("--interface"),
     "load-cookies": _same("--cookie-file"),
-    "max-connection-per-server": _same("--connections"),
+    "lowest-speed-limit": _same("--slow-rate"),
+    "max-connection-per-server": _at_most("--connections", CONNECTIONS_MAX),
     "max-download-limit": _same("--limit"),
+    "max-tries": _at_most("--retries", RETRIES_MAX),
     "netrc-path": _same("--netrc-file"),
+    "no-netrc": _if("true", "--no-netrc"),
     "referer": _same("--referer"),
+    "timeout": _at_most("--timeout", int(TIMEOUT_S_MAX)),
     "user-agent": _same("--user-agent"),
 }
 _WITHOUT_EFFECT: Final = frozenset(
-    ("continue", "file-allocation", "gid", "min-split-size", "remote-time", "select-file", "split", "pause")
+    [
+        "always-resume",
+        "allow-piece-length-change",
+        "async-dns",
+        "async-dns-server",
+        "check-integrity",
+        "conditional-get",
+        "connect-timeout",
+        "content-disposition-default-utf8",
+        "continue",
+        "enable-async-dns6",
+        "enable-http-keep-alive",
+        "enable-http-pipelining",
+        "enable-mmap",
+        "file-allocation",
+        "follow-metalink",
+        "follow-torrent",
+        "force-save",
+        "force-sequential",
+        "ftp-pasv",
+        "ftp-reuse-connection",
+        "ftp-type",
+        "gid",
+        "http-accept-gzip",
+        "http-auth-challenge",
+        "keep-unfinished-download-result",
+        "max-file-not-found",
+        "max-mmap-limit",
+        "max-resume-failure-tries",
+        "max-upload-limit",
+        "metalink-enable-unique-protocol",
+        "metalink-preferred-protocol",
+        "min-split-size",
+        "no-file-allocation-limit",
+        "no-want-digest-header",
+        "pause",
+        "pause-metadata",
+        "piece-length",
+        "proxy-method",
+        "realtime-chunk-checksum",
+        "remote-time",
+        "remove-control-file",
+        "retry-wait",
+        "reuse-uri",
+        "rpc-save-upload-metadata",
+        "save-not-found",
+        "select-file",
+        "server-stat-timeout",
+        "split",
+        "stream-piece-selector",
+        "uri-selector",
+        "use-head",
+    ]
 )
 """Options of aria2 that say how it does what is always done here, or that mean nothing for one file."""
+_ONLY_IF: Final = {
+    "dry-run": "false",
+    "hash-check-only": "false",
+    "parameterized-uri": "false",
+    "check-certificate": "true",
+}
+"""Options of aria2 that have no like here but for one value, which is what is done anyway."""

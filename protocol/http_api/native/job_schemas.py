@@ -102,7 +102,7 @@ class Job(ResponseModel):
         )
     )
     outcome: MaybeText = Field(
-        description="How its last run ended: sealed, starved, late, disagreed, disk, interrupted or failed; null before."
+        description="How its last run ended: sealed, starved, late, disagreed, disk, interrupted, failed; null before."
     )
     percent: Annotated[float, Field(ge=0, le=100)] = Field(
         description="Stored part of the file, 0 while its size is not known, 100 once it is sealed."

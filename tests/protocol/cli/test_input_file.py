@@ -33,6 +33,14 @@ def words(text: str) -> list[list[str]]:
         ("http://a/x\n  out=n\n", [["-o", "n", "--", "http://a/x"]]),
         (f"http://a/x\n\tchecksum=sha-256={SHA}\n  header=X: y\n  split=5\n  max-connection-per-server=2\n",
          [["--checksum", f"sha256:{SHA}", "--header", "X: y", "--connections", "2", "--", "http://a/x"]]),
+        ("http://a/x\n  dry-run=false\n  retry-wait=5\n  connect-timeout=9\n  conditional-get=true\n", [["--", "http://a/x"]]),
+        ("http://a/x\n  max-tries=0\n  timeout=600\n  max-connection-per-server=64\n  lowest-speed-limit=1K\n",
+         [["--retries", "1000", "--timeout", "120", "--connections", "16", "--slow-rate", "1K", "--", "http://a/x"]]),
+        ("http://a/x\n  allow-overwrite=true\n  auto-file-renaming=false\n",
+         [["--existing", "overwrite", "--", "http://a/x"]]),
+        ("http://a/x\n  auto-file-renaming=false\n  allow-overwrite=false\n", [["--existing", "skip", "--", "http://a/x"]]),
+        ("http://a/x\n  no-netrc=true\n  disable-ipv6=true\n  http-user=u@\n  http-passwd=p:/\n",
+         [["--no-netrc", "--ipv4", "--", "http://u%40:p%3A%2F@a/x"]]),
         ("", []),
         ("\ufeff# only a comment", []),
     ],
@@ -47,6 +55,8 @@ def test_both_forms_are_understood(text: str, expected: list[list[str]]) -> None
         ("\n  out=x\nhttp://a/x\n", "list:2: an option before the first address"),
         ("http://a/x\n  out\n", "list:2: an option is written --name value, or name=value"),
         ("http://a/x\n  bt-tracker=x\n", "list:2: the option 'bt-tracker' of aria2 has no like here"),
+        ("http://a/x\n  dry-run=true\n", "list:2: the option 'dry-run' of aria2 has no like here"),
+        ("http://a/x\n  max-tries=x\n", "list:2: 'x' is not a number"),
         ("http://a/x -o 'x\n", "list:1: a quote is not closed"),
     ],
 )
@@ -107,3 +117,15 @@ def test_the_code_is_that_of_the_first_file_that_failed(tmp_path: Path) -> None:
     assert listed(tmp_path, "http://a/x\nhttp://b/y\n", code=3)[0].exit_code == 3
     result, recorder = listed(tmp_path, "http://a/x\nhttp://b/y\n", code=130)
     assert (result.exit_code, len(recorder.asked)) == (130, 1), "an interrupt ends the list"
+
+
+def test_the_folders_of_a_list_are_made_as_aria2_makes_them(tmp_path: Path) -> None:
+    _, recorder = listed(
+        tmp_path, f"http://a/x\n  dir={tmp_path}/new/deep\n  out=sub/n\nhttp://b/y -o {tmp_path}/not/n\n"
+    )
+    first, second = recorder.asked
+    assert isinstance(first, GetOptions)
+    assert isinstance(second, GetOptions)
+    assert (first.spec.folder, first.spec.name) == (f"{tmp_path}/new/deep/sub", "n")
+    assert (tmp_path / "new/deep/sub").is_dir()
+    assert not (tmp_path / "not").exists()
