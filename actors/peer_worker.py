@@ -57,6 +57,7 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
+from protocol.messages.leases import NO_LEASE
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.filenames import unhidden_name
 from protocol.model.source_url import public_url
@@ -83,7 +84,6 @@ UNASKED_S_MAX: Final = 2.0
 """Time that a connection without a lease is kept: the lease's own message may be a moment behind it."""
 SLOT_S_MAX: Final = 0.5
 """Time that a slot is kept while others wait for one."""
-_NO_LEASE: Final = -1
 
 
 class PeerWorker(Actor):
@@ -136,8 +136,8 @@ class PeerWorker(Actor):
             case ContinueTransfer():
                 if self._transfer is not None and self._transfer.lease == message.lease:
                     self._step(self._transfer)
-                elif message.lease == _NO_LEASE and self._transfer is None:
-                    self._hang_up()
+                elif message.lease == NO_LEASE and self._transfer is None:
+                    self._report_unasked(stopped=self._hang_up())
             case ConnectionReady():
                 self._connect(message)
             case LeaseGranted():
@@ -255,8 +255,9 @@ class PeerWorker(Actor):
         if self._transfer is not None and self._transfer.began:
             os.close(fd)
             self._part_with(handed.ticket, stopped=True)
+            self._report_unasked(stopped=True)
             return
-        self._hang_up()
+        self._report_unasked(stopped=self._hang_up())
         self._handed.connect(fd)
         self._ticket = handed.ticket
         if self._transfer is not None:
@@ -264,9 +265,9 @@ class PeerWorker(Actor):
                 self._heartbeat.cancel()
             self._continue()
         elif self._revoked:
-            self._hang_up()
+            self._report_unasked(stopped=self._hang_up())
         else:
-            self.bus.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=_NO_LEASE))
+            self.bus.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=NO_LEASE))
 
     def _hang_up(self) -> bool:
         """End the body, and report that to the session when the connection came from it."""
@@ -276,6 +277,23 @@ class PeerWorker(Actor):
             self._part_with(self._ticket, stopped=stopped)
             self._ticket = None
         return stopped
+
+    def _report_unasked(self, *, stopped: bool) -> None:
+        """Report a hang-up that no lease's end reports: the user has a failed upload all the same."""
+        if stopped:
+            job, source = self._request.job, self._request.source
+            report = LeaseReleased(
+                job=job,
+                source=source,
+                lease=NO_LEASE,
+                handed_stop=0,
+                received_bytes=0,
+                fault=FaultKind.REVOKED,
+                detail="",
+                retry_after_s=0.0,
+                stopped=True,
+            )
+            self.bus.post(self._dispatcher, report)
 
     def _part_with(self, ticket: int, *, stopped: bool) -> None:
         assert self._handed is not None

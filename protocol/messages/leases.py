@@ -4,6 +4,8 @@ A lease is a source's expiring right to the chunks ``[first, stop)``, counted fr
 and, where there is one, lease, so that a late message about an ended lease is recognised and dropped.
 """
 
+from typing import Final
+
 from protocol.messages.base import Message
 from protocol.model.job_spec import PieceHashes, TransferPolicy
 
@@ -70,6 +72,9 @@ class SourceFailed(Message, tag=9):
     fault: int
     detail: str
     retry_after_s: float
+
+
+NO_LEASE: Final = -1
 
 
 class LeaseGranted(Message, tag=10):
@@ -151,7 +156,7 @@ class LeaseFinished(Message, tag=14):
 
 
 class LeaseReleased(Message, tag=15):
-    """The worker gives the lease back."""
+    """The worker gives the lease back, or, `NO_LEASE`, hung up on an upload that no lease waited for any more."""
 
     job: int
     source: int

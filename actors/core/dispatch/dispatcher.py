@@ -6,12 +6,12 @@ died in `recovery`, what the watcher is sent in `progress`. The clock is passed 
 
 from typing import Final, assert_never
 
-from actors.core.dispatch import admission, recovery
+from actors.core.dispatch import admission, recovery, stop_cost
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.identity.content import ContentChecks
 from actors.core.dispatch.leases import ContainerReport, Dispute, Leases, TransferReport
-from actors.core.dispatch.progress import FatalNews, Phase, Reporter, VerifiedChunks, outcome_of
+from actors.core.dispatch.progress import Ending, FatalNews, Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sealing import SealAnswer, Sealing
 from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
@@ -58,6 +58,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, POOL, SESSION, WATCHDOG, Post, dispatcher_address, split_address
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
+from protocol.model.value import replace
 
 DispatcherInbox = (
     TransferReport
@@ -113,10 +114,9 @@ class DispatchState:
         self.source_wait = recovery.SourceWait(self.report)
         self.renewals = recovery.Renewals()
         self._verified = VerifiedChunks()
-        self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
         self._first_lease = recovery.first_lease(wanted.attempt)
-        self._ending = ("failed", "")
+        self._ending = Ending("failed")
         self._out = Outbox()
         self._store_recovery = recovery.StoreRecovery(self._out)
         self._failures = FailurePolicy(wanted, self._out)
@@ -133,8 +133,10 @@ class DispatchState:
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message and return what is to be posted. One about something long over changes nothing."""
-        if self.phase is not Phase.ENDED or isinstance(message, ListContributors):
+        if self.phase not in (Phase.ENDING, Phase.ENDED) or isinstance(message, ListContributors):
             self._route(message, now_s)
+        elif self.phase is Phase.ENDING:
+            self._on_last(message, now_s)
         return self._out.take()
 
     def start(self) -> list[Post]:
@@ -188,7 +190,7 @@ class DispatchState:
                 self._close(*outcome_of(message), now_s)
             case PartFileClosed():
                 if self.phase is Phase.CLOSING:
-                    self._end(*self._ending, self.report.part_path, "", now_s)
+                    self._end(self._ending, now_s)
             case UploadOffered():
                 self._on_known(self.remote_queue.offered(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
             case QueuePlaceChanged():
@@ -276,9 +278,8 @@ class DispatchState:
 
     def _on_session_restarted(self, now_s: float) -> None:
         """Queue places and offers were the dead session's; transfers that have bytes go on without one."""
-        for source in self.sources.values():
-            if source.peer and source.busy is not None and self.leases is not None:
-                self.leases.grant_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
+        if self.leases is not None:
+            self.leases.session_lost(now_s)
         self.remote_queue.enqueue_again(now_s)
         self._go_on(now_s)
 
@@ -298,8 +299,7 @@ class DispatchState:
             return
         if message.note:
             self._out.extend(self.report.noted(message.note))
-        end_s = now_s - message.digest_s
-        self._end("sealed", message.already, message.path, message.digest_hex, end_s, compared=message.compared)
+        self._end(Ending.sealed(message), now_s)
 
     def _on_part_file(self, message: PartFileReady, now_s: float) -> None:
         leases = self.leases
@@ -386,21 +386,21 @@ class DispatchState:
 
     def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
         leases, source = self.leases, self.sources.get(message.source)
-        if leases is None or source is None or not leases.lease_over(message, now_s=now_s):
-            return
-        if isinstance(message, LeaseReleased):
-            self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
-        if isinstance(message, LeaseFinished):
-            self._learn_size(message.size_bytes, now_s)
-        self._go_on(now_s)
+        if source is not None and leases is None:
+            stop_cost.count_stop(source, self.job, message)
+        elif source is not None and leases is not None and leases.lease_over(message, now_s=now_s):
+            if isinstance(message, LeaseReleased):
+                self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
+            else:
+                self._learn_size(message.size_bytes, now_s)
+            self._go_on(now_s)
 
     def _learn_size(self, size_bytes: int, now_s: float) -> None:
         """Take the size from the end of a body of unknown length, unless more is stored already."""
         leases = self.leases
         if leases is None or size_bytes < 0 or self.phase is not Phase.RIDING or leases.tracker.total != UNBOUNDED:
             return
-        clash = leases.learn_size(size_bytes)
-        if clash:
+        if clash := leases.learn_size(size_bytes):
             self._close("disagreed", clash, now_s)
         else:
             self.size_bytes = size_bytes
@@ -435,8 +435,8 @@ class DispatchState:
                 self._go_on(now_s)
             return
         self._ticked_s = now_s
-        if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
-            self._end(*self._ending, self.report.part_path, "", now_s)
+        if self.phase is Phase.CLOSING and now_s - self._ending.decided_s > CLOSING_S_MAX:
+            self._end(self._ending, now_s)
             return
         if self.leases is not None and not self._store_recovery.under_way:
             self.leases.expire(now_s)
@@ -552,20 +552,14 @@ class DispatchState:
             return
         if message.good:
             self.content.pieces.good(message.first, message.stop)
-            if leases.tracker.complete:
-                self._go_on(now_s)
-            return
-        leases.expelled(self.content.piece_bad(message.first, message.stop, leases.tracker), now_s)
-        self._go_on(now_s)
+        else:
+            leases.expelled(self.content.piece_bad(message.first, message.stop, leases.tracker), now_s)
+        if not message.good or leases.tracker.complete:
+            self._go_on(now_s)
 
     def _on_source_changed(self, message: SourceChanged, now_s: float) -> None:
-        """What this source sent to an earlier attempt is of another version of its file."""
-        for source in self.sources.values():
-            if source.name == message.source_name and self.leases is not None and message.unclear:
-                self.leases.doubt(source, now_s=now_s)
-            elif source.name == message.source_name and self.leases is not None:
-                self.content.exclusion.changed(source, self.leases.tracker, message.detail)
-                self.leases.changed()
+        if self.leases is not None:
+            self.leases.source_changed(message, now_s=now_s)
         self._go_on(now_s)
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
@@ -576,24 +570,33 @@ class DispatchState:
         if self.phase is Phase.PAUSED and state == "interrupted":
             reason = f"paused, {self.disk_pause.reason}"
         opened = self.phase is Phase.TARGET or self.leases is not None
-        self._ending = (state, reason)
+        self._ending = Ending(state, reason, self.report.part_path, decided_s=now_s)
         if self.leases is not None:
             self.leases.revoke_all(now_s)
-        self.phase, self._closing_since_s = Phase.CLOSING, now_s
+        self.phase = Phase.CLOSING
         if opened:
             self._out.post(ASSEMBLER, ClosePartFile(job=self.job.job))
         else:
-            self._end(state, reason, "", "", now_s)
+            self._end(self._ending, now_s)
 
-    def _end(
-        self, state: str, reason: str, path: str, digest_hex: str, now_s: float, *, compared: bool = False
-    ) -> None:
+    def _end(self, ending: Ending, now_s: float) -> None:
+        self.phase, self._ending = Phase.ENDING, replace(ending, decided_s=now_s)
+        self._end_if_reported(now_s)
+
+    def _on_last(self, message: DispatcherInbox, now_s: float) -> None:
+        """Take how the last transfers ended; nothing else changes a job that is over."""
+        if self.leases is not None and isinstance(message, LeaseFinished | LeaseReleased):
+            self.leases.lease_over(message, now_s=now_s)
+        elif self.leases is not None and isinstance(message, SourceLost) and message.source in self.sources:
+            self.leases.drop(self.sources[message.source])
+        self._end_if_reported(now_s)
+
+    def _end_if_reported(self, now_s: float) -> None:
+        if self._ending.waits(self.sources, now_s=now_s):
+            return
         self.phase = Phase.ENDED
-        path = "" if path == "?" else path
         tracker = self.leases.tracker if self.leases is not None else None
-        claim = self.content.sealing.claim(compared=compared)
-        self._out.extend(
-            self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
-        )
+        claim = self.content.sealing.claim(compared=self._ending.compared)
+        self._out.extend(self.report.ended(self._ending, self.sources, tracker, claim=claim))
         for to in (ASSEMBLER, WATCHDOG, POOL):  # the pool has this actor stopped: it may say nothing after that
             self._out.post(to, JobClosed(job=self.job.job))

@@ -38,6 +38,7 @@ from protocol.messages import (
     LeaseReleased,
     PeerDelivered,
     SizeLearned,
+    SourceChanged,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
@@ -242,6 +243,15 @@ class Leases:
         if source.doubted and lease is not None and not (lease.draining or source.traits.abort_is_costly):
             self.grants.revoke(lease, now_s)
 
+    def source_changed(self, message: SourceChanged, *, now_s: float) -> None:
+        """What this source sent to an earlier attempt is of another version of its file, or may be."""
+        for source in self.sources.values():
+            if source.name == message.source_name and message.unclear:
+                self.doubt(source, now_s=now_s)
+            elif source.name == message.source_name:
+                self.content.exclusion.changed(source, self.tracker, message.detail)
+                self.changed()
+
     def measured(self, message: SourceMeasured, *, now_s: float) -> None:
         lease = self._touch(message.lease, now_s)
         if lease is None:
@@ -281,10 +291,13 @@ class Leases:
     def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
         """Take a worker's end of its lease. False: it is one that was forgotten long ago."""
         source = self.sources.get(message.source)
-        if source is None or source.busy != message.lease:
+        if source is None:
+            return False
+        if stop_cost.count_stop(source, self.job, message):
+            self._views.recount()
+        if source.busy != message.lease:
             return False
         self.grants.make_idle(source)
-        self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
         self.content.lease_over(message.lease, read=progressed, now_s=now_s)
@@ -324,13 +337,6 @@ class Leases:
                 source.position = message.handed_stop if source.traits.offset_ok else 0
                 source.stands = False
         return True
-
-    def _count_stop(self, source: Source, *, stopped: bool) -> None:
-        source.stops += stopped
-        before = source.budget_spent
-        stop_cost.update_stop_budget(source, self.job)
-        if source.budget_spent != before:
-            self._views.recount()
 
     def too_slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
         """Take the lease from a source that crawls, if there is a better one to give it to."""
@@ -450,6 +456,12 @@ class Leases:
         if lease is not None and not lease.draining and lease.received_bytes == 0:
             self.grants.revoke(lease, now_s)
             self.grants.fail(source, kind, detail, now_s=now_s)
+
+    def session_lost(self, now_s: float) -> None:
+        """Take back leases whose upload was awaited; those that have bytes go on without the session."""
+        for source in self.sources.values():
+            if source.peer:
+                self.grant_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
 
     def _touch(self, lease_id: int, now_s: float) -> Lease | None:
         lease = self.tracker.leases.get(lease_id)

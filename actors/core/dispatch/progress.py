@@ -27,6 +27,7 @@ from protocol.messages import (
     ClaimChanged,
     ContributorsListed,
     DiskFailed,
+    FileSealed,
     JobEnded,
     JobNoted,
     JobOpened,
@@ -44,6 +45,7 @@ from protocol.messages.addresses import POOL, Post
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFaultKind
 from protocol.model.identity import Claim
+from protocol.model.value import Struct
 
 REPORT_S: Final = 0.2
 """Progress is sent at once after a silence, and no sooner than this after the last time."""
@@ -73,7 +75,37 @@ class Phase(Enum):
     WAITING = "waiting"  # no source can deliver at present, and the job is one that may wait
     SEALING = "sealing"
     CLOSING = "closing"
+    ENDING = "ending"  # how the last transfers of users end
     ENDED = "ended"
+
+
+HANG_UPS_S_MAX: Final = 2.0
+"""A job that is over waits this long for how the last transfers of users ended: its rows count each hang-up."""
+
+
+class Ending(Struct, frozen=True):
+    """How a job ends.
+
+    `digest_s`: how long the digest of the whole took, which is no time of the download. `compared`: with one that was
+    known. `decided_s`: since when only the reports of the last transfers are awaited.
+    """
+
+    state: str
+    reason: str = ""
+    path: str = ""
+    digest_hex: str = ""
+    digest_s: float = 0.0
+    compared: bool = False
+    decided_s: float = 0.0
+
+    @classmethod
+    def sealed(cls, made: FileSealed) -> "Ending":
+        return cls("sealed", made.already, made.path, made.digest_hex, made.digest_s, made.compared)
+
+    def waits(self, sources: dict[int, Source], *, now_s: float) -> bool:
+        """Return whether a user's worker has not said yet how its transfer ended: a hang-up counts."""
+        open_ones = any(each.busy is not None and each.traits.abort_is_costly for each in sources.values())
+        return open_ones and 0 <= now_s - self.decided_s < HANG_UPS_S_MAX
 
 
 FatalNews = PartFileRefused | DiskFailed | SlotSpoiled | StopJob
@@ -361,15 +393,11 @@ class Reporter:
 
     def ended(
         self,
-        state: str,
-        reason: str,
-        path: str,
-        digest_hex: str,
+        ending: Ending,
         sources: dict[int, Source],
         tracker: ChunkTracker | None,
         *,
         claim: Claim,
-        now_s: float,
     ) -> list[Post]:
         """Return a last row for every source, the contributors, then the end."""
         if not self.job.watcher:
@@ -380,18 +408,18 @@ class Reporter:
         )
         received = self._over_bytes + sum(lease.received_bytes for lease in open_leases)
         received = max(received, self._stored_bytes)
-        seconds = now_s - self._started_s if self._requested else 0.0
+        seconds = ending.decided_s - ending.digest_s - self._started_s if self._requested else 0.0
         ended = JobEnded(
             job=self.job.job,
-            state=state,
-            reason=reason,
-            path=path,
+            state=ending.state,
+            reason=ending.reason,
+            path="" if ending.path == "?" else ending.path,
             size_bytes=self.size_bytes,
             seconds=seconds,
             bytes_received=received,
             bytes_resumed=self.resumed_bytes,
             bytes_refetched=received - self._stored_bytes + self._unsaved_bytes,
-            digest_hex=digest_hex,
+            digest_hex=ending.digest_hex,
             claim=claim,
         )
         rows = [row(self.job.job, source, tracker, seconds) for _, source in sorted(sources.items())]

@@ -71,6 +71,7 @@ class Source(Struct):
     validator: str = ""
     modified: str = ""  # date of the last change, as sent
     doubted: bool = False  # its validator is another one than before, its size and date are not: the bytes decide
+    lease_ended: int = -1  # the last one whose end its worker reported
     busy: int | None = None  # the lease its worker still answers for, also after a revocation
     busy_since_s: float = 0.0
     position: int = 0  # chunk at which its last transfer ended, or at which the body of its first answer stands open

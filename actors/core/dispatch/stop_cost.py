@@ -19,7 +19,8 @@ from actors.core.dispatch.placement_view import (
     small_bytes,
 )
 from actors.core.dispatch.sources import Source
-from protocol.messages import StartJob
+from protocol.messages import LeaseFinished, LeaseReleased, StartJob
+from protocol.messages.leases import NO_LEASE
 
 MEASURING_SHARE: Final = 16
 MEASURING_SHARE_COSTLY: Final = 10
@@ -119,6 +120,16 @@ def gain_min_s(left_s: float, stops: int = 0) -> float:
     """
     enough_s = min(GAIN_ENOUGH_S, GAIN_ENOUGH_SHARE * left_s)
     return max(2 * enough_s, GAIN_FELT_S) if stops >= STOPS_USUAL else enough_s
+
+
+def count_stop(source: Source, job: StartJob, message: LeaseFinished | LeaseReleased) -> bool:
+    """Count how a transfer ended, once, also where its lease is forgotten. Return whether the budget changed."""
+    new = message.lease > source.lease_ended
+    source.lease_ended = max(source.lease_ended, message.lease)
+    source.stops += message.stopped and (new or message.lease == NO_LEASE)
+    before = source.budget_spent
+    update_stop_budget(source, job)
+    return source.budget_spent != before
 
 
 def update_stop_budget(source: Source, job: StartJob) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from actors.core.dispatch import admission
 from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
+from actors.core.dispatch.progress import Ending
 from actors.core.dispatch.recovery import HANDED_AGAIN_S
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
@@ -194,9 +195,8 @@ def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own
     (granted,) = said(posts, LeaseGranted)
     assert granted.lease > 1_000_000
     deliver(state, stored(0, granted.lease, 3, 1))
-    (ended,) = said(
-        state.report.ended("sealed", "", "", "", state.sources, None, claim=Claim(), now_s=NOW_S + 2), JobEnded
-    )
+    sealed = Ending("sealed", decided_s=NOW_S + 2)
+    (ended,) = said(state.report.ended(sealed, state.sources, None, claim=Claim()), JobEnded)
     assert (ended.bytes_resumed, ended.bytes_received, ended.bytes_refetched) == (CHUNK, 3 * CHUNK, 0)
     assert ended.seconds == 7.0
 

@@ -2,13 +2,28 @@
 
 import pytest
 
+from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.progress import HANG_UPS_S_MAX
 from actors.core.dispatch.stop_cost import gain_min_s, update_stop_budget
-from protocol.messages import EnqueueFile, SealFile, Ticked
+from protocol.messages import EnqueueFile, FileSealed, JobEnded, SealFile, SourceProgressed, StopJob, Ticked
+from protocol.messages.leases import NO_LEASE
+from protocol.model.faults import FaultKind
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, lease_of, serve
+from tests.actors.core.dispatch.boards import (
+    CHUNK,
+    NOW_S,
+    add,
+    as_peer,
+    board,
+    deliver,
+    drawn,
+    lease_of,
+    said,
+    serve,
+)
 from tests.actors.core.dispatch.queued_users import board_of, of, turn, user
-from tests.actors.core.dispatch.replies import finished, measured, stored
+from tests.actors.core.dispatch.replies import finished, measured, released, stored
 
 
 @pytest.mark.parametrize(
@@ -224,3 +239,54 @@ def test_whose_stops_were_all_for_silence_is_left_alone(rate: float, asked: bool
     state = user("aaaa............####....", rates={"a": 1.0}, rate=rate, stops=3)
     state.sources[1].leases = 3
     assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
+
+
+def complete_before_the_user_reported() -> DispatchState:
+    """The user's last chunk is stored before its worker has said that it hung up; the file is sealed in a moment."""
+    state = board("aa##", rates={"a": 1.0})
+    as_peer(state, "a")
+    assert said(deliver(state, stored(0, 1, 0, 2)), SealFile)
+    return state
+
+
+def test_the_last_row_of_a_user_counts_the_hang_up_that_crossed_the_end_of_the_job() -> None:
+    state = complete_before_the_user_reported()
+    assert not said(deliver(state, FileSealed(job=state.job.job, path="/f/f", digest_hex="aa")), JobEnded)
+    posts = deliver(state, finished(0, 1, 2, stopped=True), now_s=NOW_S + 0.5)
+    assert [row.stops for row in said(posts, SourceProgressed)] == [1]
+    assert said(posts, JobEnded)[0].state == "sealed"
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_job_does_not_wait_longer_for_the_report_of_a_hang_up_than_its_limit(stopped: bool) -> None:
+    state = complete_before_the_user_reported()
+    if stopped:
+        deliver(state, StopJob(job=state.job.job))
+    deliver(state, FileSealed(job=state.job.job, path="/f/f", digest_hex="aa"))
+    assert not said(deliver(state, Ticked(), now_s=NOW_S + HANG_UPS_S_MAX - 0.1), JobEnded)
+    assert said(deliver(state, Ticked(), now_s=NOW_S + HANG_UPS_S_MAX + 0.1), JobEnded)
+    assert state.phase is Phase.ENDED
+
+
+def test_a_job_waits_for_no_report_of_a_mirror() -> None:
+    state = board("aa##", rates={"a": 1.0})
+    deliver(state, stored(0, 1, 0, 2))
+    assert said(deliver(state, FileSealed(job=state.job.job, path="/f/f", digest_hex="aa")), JobEnded)
+
+
+def test_a_hang_up_counts_where_its_lease_is_forgotten_or_was_none() -> None:
+    state = board("aaaa", rates={"a": 1.0})
+    as_peer(state, "a")
+    state.sources[0].busy = None
+    deliver(state, finished(0, 1, 2, stopped=True))
+    for _ in range(2):
+        deliver(state, released(0, NO_LEASE, 0, FaultKind.REVOKED, stopped=True))
+    assert state.sources[0].stops == 3
+
+
+def test_a_hang_up_counts_while_the_job_starts_over() -> None:
+    state = board("aaaa", rates={"a": 1.0})
+    as_peer(state, "a")
+    state.leases = None
+    deliver(state, finished(0, 1, 2, stopped=True))
+    assert state.sources[0].stops == 1
