@@ -84,7 +84,7 @@ HANG_UPS_S_MAX: Final = 2.0
 
 
 class Ending(Struct, frozen=True):
-    """How a job ends.
+    """End of a job: in which state, with which file, and since when.
 
     `digest_s`: how long the digest of the whole took, which is no time of the download. `compared`: with one that was
     known. `decided_s`: since when only the reports of the last transfers are awaited.
