@@ -7,10 +7,14 @@ from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
     ContributorsListed,
+    DequeueFile,
     DiskFailed,
+    DropChunks,
+    FileFinished,
     FileSealed,
     JobClosed,
     JobEnded,
+    JobNoted,
     JobOpened,
     LeaseExtended,
     LeaseGranted,
@@ -19,8 +23,11 @@ from protocol.messages import (
     PartFileClosed,
     PartFileReady,
     PartFileRefused,
+    PieceChecked,
+    ProcessReady,
     SealFile,
     SizeLearned,
+    SourceChanged,
     SourceJoined,
     SourceProgressed,
     StopJob,
@@ -28,7 +35,10 @@ from protocol.messages import (
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, WATCHDOG, Post
+from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind, PartFileFaultKind
+from protocol.model.source_url import Window
+from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
@@ -44,6 +54,7 @@ from tests.actors.core.dispatch.drawing import (
     ready,
     refused,
     released,
+    riding_of,
     said_to,
     stalled,
     stored,
@@ -332,3 +343,78 @@ def test_a_late_source_is_not_said_to_hide_a_size_that_it_named() -> None:
     )
     tell(state, probed("b", SIZE))
     assert "does not say" not in state.sources[1].reason
+
+
+# -- what comes at a moment in which it changes little
+
+
+def test_what_could_not_be_done_with_a_finished_file_is_noted_before_the_end() -> None:
+    state = sealing()
+    note = "kept under its first name: no space"
+    posts = tell(state, FileSealed(job=JOB, path="/f/file.bin", digest_hex="ab", note=note), at_s=NOW_S + 1)
+    shown = [post.message for post in posts if isinstance(post.message, JobNoted | JobEnded) and post.to == FRONT]
+    assert isinstance(shown[0], JobNoted)
+    assert shown[0].text == note
+    assert isinstance(shown[-1], JobEnded)
+
+
+@pytest.mark.parametrize("window", [False, True])
+def test_a_finished_file_of_a_user_is_shared_and_a_part_of_one_is_not(window: bool) -> None:
+    state = sealing()
+    state.sources[0].peer, state.sources[0].window = "ann", Window(0, 9, 9) if window else None
+    posts = tell(state, FileSealed(job=JOB, path="/f/file.bin", digest_hex="ab"), at_s=NOW_S + 1)
+    assert [each.path for each in said(posts, FileFinished)] == ["/f/file.bin"] * (not window)
+    mirrors = sealing()
+    posts = tell(mirrors, FileSealed(job=JOB, path="/f/file.bin", digest_hex="ab"), at_s=NOW_S + 1)
+    assert not said(posts, FileFinished)
+
+
+def test_a_user_that_is_known_too_late_loses_its_place_in_the_queue() -> None:
+    state = sealing()
+    tell(state, joined("b"), at_s=NOW_S + 1)
+    source = state.sources[1]
+    source.peer, source.path, source.enqueued = "ann", "m\\f", True
+    posts = tell(state, probed("b", SIZE), at_s=NOW_S + 1)
+    assert [each.source for each in said(posts, DequeueFile)] == [1]
+    assert not source.enqueued
+
+
+def test_a_paused_job_asks_a_new_store_at_once() -> None:
+    state = board("##aa", rates={"a": 1})
+    tell(state, DiskFailed(job=JOB, fault=PartFileFaultKind.NO_SPACE, detail="no space"))
+    assert state.phase is Phase.PAUSED
+    assert not said(tell(state, Ticked(), at_s=NOW_S + 0.1), OpenPartFile)
+    tell(state, ProcessReady(process="store", pid=7), at_s=NOW_S + 0.2)
+    assert said(tell(state, Ticked(), at_s=NOW_S + 0.3), OpenPartFile)
+
+
+def test_a_piece_is_not_judged_before_the_job_rides() -> None:
+    state = board("##aa", rates={"a": 1})
+    state.phase = Phase.PAUSED
+    for good in (False, True):
+        tell(state, PieceChecked(job=JOB, first=0, stop=2, good=good))
+    assert not state.content.pieces.bad
+    assert not state.content.identity.proven_chunks.covers(0, 2)
+
+
+def test_what_a_source_sent_before_its_file_changed_is_fetched_again() -> None:
+    state = board("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 1), stored(state, "b", 2, 1))
+    posts = tell(state, SourceChanged(job=JOB, source_name="source b", detail="source b: another size"))
+    assert [each.firsts for each in said(posts, DropChunks)] == [(2,)]
+    assert drawn(state)[0] == "#"
+    assert drawn(state)[2] != "#"
+    assert not said(tell(state, SourceChanged(job=JOB, source_name="source c", detail="?")), DropChunks)
+
+
+@pytest.mark.parametrize("costly", [False, True])
+def test_users_that_read_a_stretch_to_find_a_difference_are_hung_up_on_once_it_is_found(costly: bool) -> None:
+    state = board("##aa", sources="b", rates={"a": 1, "b": 1})
+    reader = state.sources[1]
+    reader.traits = replace(reader.traits, abort_is_costly=costly)
+    lease = board_of(state).grant_check(1, 0, 2, now_s=NOW_S)
+    reader.busy = lease.id
+    state.content.search.asked[lease.id] = RangeSet([(0, 2)])
+    riding_of(state)._end_search(NOW_S)
+    assert [each.lease for each in said(state._out.take(), LeaseRevoked)] == [lease.id] * costly
+    assert bool(state.content.search.asked) is not costly
