@@ -584,11 +584,9 @@ class DispatchState:
         self._end_if_reported(now_s)
 
     def _on_last(self, message: DispatcherInbox, now_s: float) -> None:
-        """Take how the last transfers ended; nothing else changes a job that is over."""
+        """Take how the last transfers ended: nothing else changes a job that is over."""
         if self.leases is not None and isinstance(message, LeaseFinished | LeaseReleased):
             self.leases.lease_over(message, now_s=now_s)
-        elif self.leases is not None and isinstance(message, SourceLost) and message.source in self.sources:
-            self.leases.drop(self.sources[message.source])
         self._end_if_reported(now_s)
 
     def _end_if_reported(self, now_s: float) -> None:
