@@ -119,8 +119,13 @@ def same_url_key(url: str) -> tuple[str, ...]:
         return _SLSK, *slsk_address(url)
     parts = urlsplit(url)
     userinfo = parts.netloc.rpartition("@")[0]
-    further = (parts.fragment,) if re.fullmatch(f"{_CONNECTION}[0-9]+", parts.fragment) else ()
+    further = (parts.fragment,) if is_further_connection(url) else ()
     return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query, *further
+
+
+def is_further_connection(url: str) -> bool:
+    """Whether this is one more connection to a server that has a source of its own, see `for_connections`."""
+    return re.fullmatch(f"{_CONNECTION}[0-9]+", url.partition("#")[2]) is not None
 
 
 def for_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:
@@ -279,7 +284,17 @@ def http_host(parts: SplitResult) -> str:
     bracketed = parts.netloc.rpartition("@")[2]
     if bracketed.startswith("[") and (":" not in host or bracketed.partition("]")[2][:1] not in ("", ":")):
         raise ValueError("is not a possible IP address")
-    return wire_host(host)
+    return wire_host(_unquoted(host))
+
+
+def _unquoted(host: str) -> str:
+    """Return a host without percent signs: RFC 3986 has them in names, not in addresses."""
+    if ":" in host or "%" not in host:
+        return host
+    try:
+        return unquote(host, errors="strict").lower()
+    except UnicodeDecodeError:
+        return host  # no possible host, as it stands
 
 
 def is_host_name(host: str) -> bool:

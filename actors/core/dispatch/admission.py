@@ -27,7 +27,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
-from protocol.model.source_url import window_of
+from protocol.model.source_url import is_further_connection, window_of
 from protocol.model.value import Struct, replace
 
 """A transfer without a byte for this long is stalled."""
@@ -429,6 +429,8 @@ def preferred_size(sources: dict[int, Source], ordered_bytes: int) -> int:
     """
     sized = [each for _, each in sorted(sources.items()) if each.probed and each.size_bytes >= 0 and _may_count(each)]
     addresses = [each for each in sized if not each.peer] or sized
+    # A server that thinks that it has enough connections may send a page over all the others.
+    addresses = [each for each in addresses if not is_further_connection(each.name)] or addresses
     votes = Counter(each.size_bytes for each in addresses)  # in the order in which they were named
     if not votes:
         return -1

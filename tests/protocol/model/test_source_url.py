@@ -1,12 +1,13 @@
 """Addresses: a password is never shown, a wrong address is refused in one line, hosts and names are found."""
 
 from string import ascii_letters
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from protocol.model.source_url import check_url, host_of, name_from_url, public_url, same_url_key, wire_host
+from protocol.model.source_url import check_url, host_of, http_host, name_from_url, public_url, same_url_key, wire_host
 
 words = st.text(ascii_letters + "0123456789-._~%!$&'()*+,;=", min_size=1, max_size=12)
 secrets = st.text(st.characters(exclude_characters="/?#\\", exclude_categories=["Cs"]), min_size=6, max_size=20)
@@ -128,7 +129,7 @@ def test_a_host_has_one_spelling_for_servers(host: str, wire: str) -> None:
         ("http://[v1.x]/x", "IP address"),
         ("http://256.1.1.1/x", "IP address"),
         ("http://1.2.3.4.5/x", "IP address"),
-        ("http://ex%61mple.org/x", "host name"),
+        ("http://ex%2Fmple.org/x", "host name"),
         ("http://℀.com/x", "malformed"),
         ("http://ex\u200dample.com/x", "host name"),
         ("http://" + "ä" * 80 + "/x", "host name"),
@@ -177,3 +178,11 @@ def test_spellings_of_one_address_are_one_and_others_are_not() -> None:
     assert same_url_key("http://HOST:80") == same_url_key("HTTP://host/#top")
     keys = {same_url_key(url) for url in ("http://h/a", "http://h/A", "http://h/a?b", "https://h/a", "http://u@h/a")}
     assert len(keys) == 5
+
+
+@pytest.mark.parametrize(
+    ("url", "host"), [("http://ex%61mple.org/", "example.org"), ("http://b%C3%BCcher.x", "xn--bcher-kva.x")]
+)
+def test_a_host_may_have_percent_signs(url: str, host: str) -> None:
+    check_url(url)
+    assert http_host(urlsplit(url)) == host

@@ -159,6 +159,20 @@ def test_the_size_of_most_sources_replaces_that_of_the_first_answer() -> None:
     assert (drop.firsts, drop.stops) == ((0,), (2,)), "bytes of the first file that came late"
 
 
+def test_further_connections_to_a_server_have_no_say_in_the_size() -> None:
+    """One that thinks that it has enough of them may send a page over all the others."""
+    state = DispatchState(wanted(source_count=4, begun=True), now_s=0.0)
+    state.start()
+    names = ["http://a/f", *(f"http://a/f#connection-{number}" for number in (2, 3, 4))]
+    deliver(state, *[joined(number, name=name) for number, name in enumerate(names)], now_s=0.0)
+    (target,) = said(deliver(state, probed(0, SIZE)), OpenPartFile)
+    posts = deliver(state, OPENED, *[probed(number, 14) for number in (1, 2, 3)])
+    assert target.spec.size_bytes == SIZE
+    assert not said(posts, OpenPartFile)
+    assert [state.sources[number].state for number in (1, 2, 3)] == 3 * [SourceState.BANNED]
+    assert state.sources[0].usable
+
+
 def test_the_size_of_the_order_counts_against_any_majority() -> None:
     state = job(3, size_bytes=SIZE)
     assert not said(deliver(state, probed(0, SIZE + 1, name="f")), OpenPartFile) or state.size_bytes == SIZE + 1
