@@ -12,7 +12,7 @@ from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX, estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
-from actors.core.dispatch.identity.checks import Check, span_bytes
+from actors.core.dispatch.identity.checks import Check, compared_bytes, span_bytes
 from actors.core.dispatch.identity.content import ContentChecks
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.remote_queue import RemoteQueue
@@ -222,10 +222,9 @@ class Grants:
 
     def _overlap(self, source: Source, lease: Lease, *, moved: bool = False) -> int:
         """Note what the lease reads behind its end. Returns the bytes of a span of this source, 0: whole chunks."""
-        span = span_bytes(source, self._job.spec.chunk_size)
         lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=moved)
-        lease.overlap_bytes = lease.overlap * (span or self._job.spec.chunk_size)
-        return span
+        lease.overlap_bytes = lease.overlap * compared_bytes(source, self._job.spec.chunk_size)
+        return span_bytes(source, self._job.spec.chunk_size)
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
         tracker = self._tracker

@@ -240,8 +240,9 @@ def rides_out(view: PlacementView, source: Source, stop: int) -> bool:
 
 def last_resort(view: PlacementView, source: Source) -> bool:
     """Return whether only such sources are left as this one: its stops of the day are spent, and none sends."""
-    alone = not any(not lease.draining for lease in view.tracker.leases.values())
-    return source.budget_spent_today and not view.budgets_bind and alone and source.traits.offset_ok
+    if not source.budget_spent_today or view.budgets_bind or not source.traits.offset_ok:
+        return False
+    return not any(not lease.draining for lease in view.tracker.leases.values())
 
 
 def _sends_to_end(view: PlacementView, source: Source, stop: int) -> bool:
@@ -353,7 +354,8 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
     estimate = None if first == source.position else lease_ending_at(view, first)
     at_end = source.traits.offset_ok and (estimate is not None or _front_kept(view, first))
     at_end = (at_end and not (source.stands and first == source.position)) or bound_to_end(view, source)
-    to_end = at_end and stop == view.tracker.total
+    again = view.tracker.total - stop if at_end and rides_out(view, source, stop) else 0  # stored, and sent once more
+    to_end = at_end and stop + again == view.tracker.total
     wanted = _chunks_wanted(view, source, first, touched=estimate is not None, to_end=to_end)
     if estimate is not None and wanted > 0 and _takes_over(view, source, estimate, first):
         begin = first + claim_chunks(view, estimate, joining=source)
@@ -361,6 +363,7 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
             return FreeRange(begin, min(begin + wanted, stop))
     if estimate is not None and source.rate_bytes_s > 0:
         wanted = min(wanted, stop - first - claim_chunks(view, estimate, joining=source))
+    wanted -= again if source.rate_bytes_s > 0 else 0
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
@@ -549,7 +552,7 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
         lease = estimate.lease
         if estimate.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(view, source) <= 0:
             return None
-        if not is_open(view, lease) or not _gains(view, source, estimate):
+        if not is_open(view, lease) or not _gains(view, source, estimate) or _loses(view, source, estimate):
             continue
         if not _may_disturb(view, source, lease) and not _hopeless(view, source, estimate):
             continue
@@ -560,6 +563,15 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
             worse, better = (estimate, rival) if estimate.finish_s >= rival.finish_s else (rival, estimate)
             return Duplicate(better.lease, worse.lease)
     return None
+
+
+def _loses(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
+    """Return whether a duplicate would cost a source without a stop left one more: who loses is hung up on.
+
+    Not beside one that sends nothing, if it has the rest in time.
+    """
+    lost = estimate.rate_bytes_s > 0 or (not source.traits.offset_ok and _too_late(view, source, estimate.lease.next))
+    return lost and bound_to_end(view, source)
 
 
 def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:

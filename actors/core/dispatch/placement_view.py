@@ -17,6 +17,7 @@ from actors.core.dispatch.finish_time import (
     estimate_lease,
     estimate_rates,
 )
+from actors.core.dispatch.identity.checks import compared_bytes
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
 from protocol.model.value import Struct
@@ -203,7 +204,7 @@ def overlap_bytes(view: PlacementView, source: Source) -> int:
     """Return what a lease reads into its neighbour's range, to prove that both have the same file."""
     if not source.traits.abort_is_costly or (source.rides > 1 and not source.compares_again(view.chunk_size)):
         return 0
-    return view.chunk_size
+    return compared_bytes(source, view.chunk_size)
 
 
 def claim_chunks(view: PlacementView, estimate: LeaseEstimate, *, joining: Source) -> int:

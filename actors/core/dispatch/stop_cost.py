@@ -12,6 +12,7 @@ lease is left out: it would bring the finish nearer by a blink.
 import math
 from typing import Final
 
+from actors.core.dispatch.identity.checks import compared_bytes
 from actors.core.dispatch.placement_view import (
     PlacementView,
     could_bytes,
@@ -33,8 +34,6 @@ SHORT_SHARE: Final = 0.3
 """A costly lease that takes less of what its source could send until the common finish time is wasted."""
 AMPLE: Final = 1.005
 """Starts still to come take a little longer than computed: sources that are placed early get this much more."""
-OVERLAP_CHUNKS: Final = 1
-"""Chunks that a lease reads into its neighbour's range, to prove that both have the same file: they take time too."""
 SHORT_CHUNK_S: Final = 0.5
 """Where a chunk takes longer than this, half a chunk too many is time that the whole job waits."""
 GAIN_ENOUGH_S: Final = 10.0
@@ -87,7 +86,7 @@ def placed_chunks(view: PlacementView, source: Source, first: int, *, to_end: bo
         return math.ceil(chunks)
     short = view.chunk_size < SHORT_CHUNK_S * source.rate_bytes_s
     none = to_end or (source.rides > 0 and not source.compares_again(view.chunk_size))
-    overlap = 0 if none else OVERLAP_CHUNKS
+    overlap = 0.0 if none else compared_bytes(source, view.chunk_size) / view.chunk_size
     return math.floor(AMPLE * chunks - overlap + (0.5 if short else 0.0))
 
 

@@ -1,7 +1,7 @@
 """Content check planning: which chunk a source reads once more to prove that it has the same file.
 
-`Overlaps`: where two transfers meet, a lease reads one chunk of its neighbour's range, without a request of its own.
-A mirror reads a span of a chunk instead, and all of it where the span differs from what is stored.
+`Overlaps`: where two transfers meet, a lease reads a span of its neighbour's chunk there, without a request of its own;
+all of that chunk follows where the span differs from what is stored.
 `CheckPlan`: the checks that need one, so sources whose aborts are counted by strangers do them only where the file
 cannot be finished otherwise. In order of urgency:
 
@@ -35,7 +35,7 @@ SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
 
 SPAN_BYTES: Final = 32 << 10
-"""Bytes of a chunk that a mirror reads to be compared: where they differ it reads the whole chunk."""
+"""Bytes of a chunk that are read to be compared: where they differ the whole chunk is read."""
 SCATTER: Final = 7
 """Odd, so that in chunks after one another, and for sources of one chunk, another span is read."""
 LEAD_CHUNKS_MIN: Final = 8
@@ -80,18 +80,19 @@ class Difference(Struct, frozen=True):
 
 
 def span_bytes(source: Source, chunk_size: int) -> int:
-    """Return how many bytes of a chunk this source reads to be compared; 0: all of them.
+    """Return how many bytes of a chunk this source reads to be compared; 0: all of them."""
+    return SPAN_BYTES if chunk_size > SPAN_BYTES and source.traits.offset_ok else 0
 
-    A user sends on from where it is, and is hung up on where it must be anyway: a whole chunk says more.
-    """
-    return SPAN_BYTES if chunk_size > SPAN_BYTES and source.traits.offset_ok and not source.peer else 0
+
+def compared_bytes(source: Source, chunk_size: int) -> int:
+    """Return the same, where all of them are `chunk_size`."""
+    return span_bytes(source, chunk_size) or chunk_size
 
 
 def check_s(source: Source, chunk_size: int) -> float:
     """Return the seconds that one check by this source takes, with its set-up."""
     rate = source.rate_bytes_s
-    read_bytes = span_bytes(source, chunk_size) or chunk_size
-    return source.traits.restart_cost_s + read_bytes / rate if rate > 0 else float("inf")
+    return source.traits.restart_cost_s + compared_bytes(source, chunk_size) / rate if rate > 0 else float("inf")
 
 
 class Overlaps:
@@ -413,10 +414,12 @@ class CheckPlan:
     def _spanned(self, check: Check) -> Check:
         """Return the same check of a span: the bytes at the edge of the file, or of its contributor's range.
 
-        Elsewhere of bytes that are not always in the same place of a chunk. Whole where its source cannot begin there.
+        Elsewhere of bytes that are not always in the same place of a chunk. Whole where its source cannot begin there,
+        and of a user: such a request disturbs a stranger, so it is to say what it can.
         """
         chunk, owner = check.chunk, self._report.owner_of(check.chunk)
-        span, size_bytes = span_bytes(self._sources[check.source], self._report.chunk_size), self._report.size_bytes
+        source, size_bytes = self._sources[check.source], self._report.size_bytes
+        span = 0 if source.peer else span_bytes(source, self._report.chunk_size)
         length = min(self._report.chunk_size, size_bytes - chunk * self._report.chunk_size)
         if not 0 < span < length:
             return check

@@ -63,6 +63,23 @@ def test_the_last_chunk_of_whose_stops_are_spent_is_fetched_twice_where_it_takes
     assert drawn(state) == ("###B" if duplicated else "###a")
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_whose_stops_are_spent_fetches_no_chunk_twice_unless_beside_one_who_sends_nothing(silent: bool) -> None:
+    """Who loses a duel is hung up on: that would be a stop more than it has."""
+    state = user("###a", rates={"a": 0.05}, rate=1.0, stops=3)
+    if silent:
+        lease_of(state, "a").rate_bytes_s = 0.0
+    assert bool(of(deliver(state, Ticked()), EnqueueFile)) is silent
+
+
+def test_whose_stops_are_spent_and_who_begins_at_byte_0_is_not_sent_to_an_end_it_reaches_too_late() -> None:
+    """Beside a silent one too: others have the file before it has read all that it would drop."""
+    state = user("aaaaaaaa" + 52 * "#" + "c", rates={"a": 1.0, "c": 1.0}, rate=1.0, stops=3)
+    state.sources[1].traits = replace(state.sources[1].traits, offset_ok=False)
+    lease_of(state, "c").rate_bytes_s = 0.0
+    assert not of(deliver(state, Ticked()), EnqueueFile)
+
+
 @pytest.mark.parametrize(
     ("inherited", "stops_before", "rate", "asked"),
     [(3, 0, 0.1, True), (3, 0, 0.6, False), (3, 8, 0.1, False), (0, 0, 0.1, False)],

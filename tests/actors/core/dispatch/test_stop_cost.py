@@ -161,6 +161,14 @@ def test_a_users_lease_goes_on_over_a_few_stored_chunks_without_a_stop() -> None
     assert drawn(state).startswith("aaaa##a")
 
 
+@pytest.mark.parametrize("stored", [1, 3])
+def test_who_sends_on_over_what_is_stored_at_the_end_of_the_file_gets_that_much_less(stored: int) -> None:
+    """Else it would be done last, long after all others."""
+    plain = comes(ridden("aaaa" + "." * 40, a=2.0), "b", 1.0)
+    sent = comes(ridden("aaaa" + "." * 40 + "#" * stored, a=2.0), "b", 1.0)
+    assert plain.count("b") - sent.count("b") == stored
+
+
 def test_more_stored_chunks_than_a_new_start_costs_are_not_read_again() -> None:
     _, extended, _ = near_its_end("aaaa" + "#" * 8 + "......", a=2.0)
     assert not extended

@@ -1,9 +1,9 @@
-"""Spans: mirrors compare a part of a chunk; what differs there is shown by the whole chunk before anybody loses."""
+"""Spans: sources compare a part of a chunk; what differs there is shown by the whole chunk before anybody loses."""
 
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.identity.checks import SPAN_BYTES, Check, span_bytes
+from actors.core.dispatch.identity.checks import SPAN_BYTES, Check, compared_bytes, span_bytes
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import LeaseGranted, LeaseRevoked, SealFile, SourceLost, SourceNamed, SpanCompared, Ticked
@@ -45,14 +45,22 @@ def differing(count: int = 2) -> tuple[DispatchState, LeaseGranted]:
     return state, asked
 
 
-def test_a_mirror_reads_a_span_where_its_range_meets_anothers_and_a_user_the_whole_chunk() -> None:
+@pytest.mark.parametrize("peer", ["", "ann"])
+def test_a_source_reads_a_span_where_its_range_meets_anothers(peer: str) -> None:
     state = board("." * 2 * TOTAL)
     [granted] = said(serve(state, "a", 5), LeaseGranted)
     assert granted.span_bytes == SPAN_BYTES
     source = state.sources[0]
+    source.peer = peer
+    assert span_bytes(source, CHUNK) == compared_bytes(source, CHUNK) == SPAN_BYTES
     assert span_bytes(source, SPAN_BYTES) == 0, "a chunk that is no longer"
-    source.peer = "ann"
-    assert span_bytes(source, CHUNK) == 0
+    assert compared_bytes(source, SPAN_BYTES) == SPAN_BYTES
+
+
+def test_a_request_that_a_user_gets_only_to_compare_is_of_the_whole_chunk() -> None:
+    state = mirrors()
+    state.sources[0].peer = "ann"
+    assert state.content.plan._spanned(Check(0, JOINT)) == Check(0, JOINT)
 
 
 def test_a_span_that_agrees_ties_two_sources() -> None:
