@@ -288,13 +288,13 @@ def http_host(parts: SplitResult) -> str:
 
 
 def _unquoted(host: str) -> str:
-    """Return a host without percent signs: RFC 3986 has them in names, not in addresses."""
+    """Return a host without percent signs, which RFC 3986 has in names, or as it is where there can be none."""
     if ":" in host or "%" not in host:
         return host
     try:
         return unquote(host, errors="strict").lower()
     except UnicodeDecodeError:
-        return host  # no possible host, as it stands
+        return host
 
 
 def is_host_name(host: str) -> bool:
