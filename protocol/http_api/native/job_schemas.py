@@ -173,7 +173,9 @@ class JobSource(ResponseModel):
     leases: Count = Field(description="How many runs of chunks it was given.")
     stops: Count = Field(description="How often it was stopped before the end of its file.")
     lease_first: MaybeChunk = Field(description="First chunk of the run it has now; null without one.")
-    lease_stop: MaybeChunk = Field(description="The chunk behind that run; null without one.")
+    lease_stop: MaybeChunk = Field(
+        description="The chunk behind that run; null without one, or while the size is unknown."
+    )
     queue_place: MaybeCount = Field(description="Our place in its queue, from 1; null when it does not say.")
     preferred: bool = Field(description="Whether it goes before others, by a user's command.")
 

@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from protocol.http_api.native import job_schemas as jobs
 from protocol.http_api.native import peer_schemas as peers
-from protocol.http_api.schema_base import COUNT_MAX, PAGE_MAX
+from protocol.http_api.schema_base import CHUNKS_MAX, COUNT_MAX, PAGE_MAX
 from protocol.model.faults import FaultKind
 from protocol.model.file_matches import FileMatch
 from protocol.model.job_records import SEALED, EventEntry
@@ -122,7 +122,9 @@ def job_detail(row: JobDetail, drawn: jobs.ChunkMap | None) -> jobs.JobDetail:
 
 
 def _source(row: SourceView) -> SourceView:
-    """Return a source's row without a lease that is empty."""
+    """Return a source's row without a lease that is empty, and without the end of one that has none yet."""
+    if row.lease_stop > CHUNKS_MAX:  # the file's size is not known
+        return replace(row, lease_stop=-1)
     return row if row.lease_first < row.lease_stop else replace(row, lease_first=-1, lease_stop=-1)
 
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,30 @@ def test_a_time_limit_ends_a_job_of_the_daemon(house: House) -> None:
     done = house.run("get", "--daemon", house.web.url("stuck"), "-o", "late.bin", "--max-time", "2")
     assert done.code == 3
     assert done.stderr.splitlines()[-1].startswith("time is up: not complete within 2 s")
+
+
+def test_a_job_whose_size_is_not_known_is_shown_while_it_is_fetched(house: House) -> None:
+    go_on = threading.Event()
+
+    def endless(_request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        reply.raw(b"%x\r\n%b\r\n" % (300_000, bytes(300_000)))
+        go_on.wait(60)
+        reply.raw(b"0\r\n\r\n")
+        return True
+
+    server = WildServer(endless)
+    try:
+        going = house.start("get", "--daemon", server.url("/unsized.bin"))
+        eventually(lambda: house.rows("jobs", "--limit", "1")[0]["storedBytes"] > 0)
+        (row,) = house.rows("jobs", "--limit", "1")
+        (source,) = house.daemon.get(f"/api/v0/multisource/jobs/{row['id']}")["sources"]
+        assert source["leaseStop"] is None
+        go_on.set()
+        assert going.finish().code == 0
+    finally:
+        go_on.set()
+        server.close()
 
 
 def test_a_login_that_is_lacking_ends_a_job_of_the_daemon_with_words(house: House) -> None:

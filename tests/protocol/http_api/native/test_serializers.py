@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from protocol.http_api.native import serializers
 from protocol.http_api.native.peer_schemas import StopsOfDay
 from protocol.http_api.schema_base import moment
@@ -55,6 +56,11 @@ def test_a_job_shows_who_has_which_chunks() -> None:
     assert [one.lease_first for one in told.sources] == [5, None]
     assert [one.username for one in told.sources] == [None, "ann"]
     assert told.notes == ["a note"]
+
+
+def test_a_lease_of_a_file_whose_size_is_not_known_has_no_end() -> None:
+    (told,) = serializers.job_detail(detail_row(source_row(lease_first=3, lease_stop=UNBOUNDED)), None).sources
+    assert (told.lease_first, told.lease_stop) == (3, None)
 
 
 def test_a_file_of_unknown_size_has_no_map_and_an_empty_one_no_chunks() -> None:
