@@ -23,20 +23,21 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     """Start PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is requested."""
     from actors.hub import ChunkDispatcher, PoolManager, SpeedWatchdog
     from actors.runtime.actor import stop_actors
+    from actors.runtime.shared_thread import SharedThread
 
-    bus = context.bus
+    bus, thread = context.bus, SharedThread("decisions")
     dispatchers: dict[int, Any] = {}
 
     def make(request: StartDispatcher) -> None:
-        dispatchers[request.start.job] = ChunkDispatcher.start(bus, request.start)
+        dispatchers[request.start.job] = ChunkDispatcher.start(bus, thread, request.start)
 
     def forget(message: JobClosed) -> None:
         dispatcher = dispatchers.pop(message.job, None)
         if dispatcher is not None:
             dispatcher.stop(block=False)
 
-    pool = PoolManager.start(bus, context.settings)
-    watchdog = SpeedWatchdog.start(bus)
+    pool = PoolManager.start(bus, thread, context.settings)
+    watchdog = SpeedWatchdog.start(bus, thread)
 
     def stop() -> None:
         stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
@@ -80,6 +81,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     A job that was closed may be begun again by another hub.
     """
     from actors.peer_worker import PeerWorker
+    from actors.progress_reports import ProgressReports
     from actors.runtime.actor import stop_actors
     from actors.slot_returns import SlotReturns
     from actors.sources import reader_for
@@ -92,6 +94,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
     slot_returns = SlotReturns(context.bus, range(first, stop_slot), generation=context.generation, forget=arena.forget)
+    reports = ProgressReports(context.bus)
     workers: dict[tuple[int, int], Any] = {}
 
     def dismiss(job: int, source: int) -> None:
@@ -103,7 +106,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
         if (request.job, request.source) in workers:
             dismiss(request.job, request.source)
         workers[request.job, request.source] = PeerWorker.start(
-            context.bus, request, reader=reader_for(request), arena=arena, slot_returns=slot_returns
+            context.bus, request, reader=reader_for(request), arena=arena, slot_returns=slot_returns, reports=reports
         )
 
     def stop_worker(request: StopWorker) -> None:

@@ -1,4 +1,7 @@
-"""Actors of the hub, around the decisions of `actors.core`: the pool of jobs, their rates, the dispatch of each job."""
+"""Actors of the hub, around the decisions of `actors.core`: the pool of jobs, their rates, the dispatch of each job.
+
+They share one thread, which never waits: a decision takes microseconds.
+"""
 
 import time
 from collections.abc import Callable
@@ -7,8 +10,8 @@ from typing import Any, Final, Protocol
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.pool.pool import PoolState
 from actors.core.rates.rate_monitor import RateMonitor
-from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus, TimerHandle
+from actors.runtime.shared_thread import SharedActor, SharedThread
 from protocol.messages import DispatcherReady, StartJob, Ticked
 from protocol.messages.addresses import POOL, WATCHDOG, Post, dispatcher_address, split_address
 from storage.digests import source_hash
@@ -22,11 +25,18 @@ class _Decisions(Protocol):
     def handle(self, message: Any, *, now_s: float) -> list[Post]: ...
 
 
-class _Decider(Actor):
+class _Decider(SharedActor):
     """Actor whose core is asked at every message and at a tick of its own. Holds no state but the core's."""
 
-    def __init__(self, bus: MessageBus, address: str, state: _Decisions, tick_s: Callable[[float], float]) -> None:
-        super().__init__(split_address(address)[1], bus)
+    def __init__(
+        self,
+        bus: MessageBus,
+        thread: SharedThread,
+        address: str,
+        state: _Decisions,
+        tick_s: Callable[[float], float],
+    ) -> None:
+        super().__init__(split_address(address)[1], bus, thread)
         self._state = state
         self._tick_s = tick_s
         self._tick: TimerHandle | None = None
@@ -49,23 +59,23 @@ class _Decider(Actor):
 class PoolManager(_Decider):
     """Actor of the pool's decisions, one for all jobs. `fetchers`: names of the fetch processes."""
 
-    def __init__(self, bus: MessageBus, fetchers: tuple[str, ...]) -> None:
-        super().__init__(bus, POOL, PoolState(fetchers, name_hash=source_hash), lambda _now_s: POOL_TICK_S)
+    def __init__(self, bus: MessageBus, thread: SharedThread, fetchers: tuple[str, ...]) -> None:
+        super().__init__(bus, thread, POOL, PoolState(fetchers, name_hash=source_hash), lambda _now_s: POOL_TICK_S)
 
 
 class SpeedWatchdog(_Decider):
     """Actor of the rates of all transfers, one for all jobs."""
 
-    def __init__(self, bus: MessageBus) -> None:
-        super().__init__(bus, WATCHDOG, RateMonitor(), lambda _now_s: RATES_TICK_S)
+    def __init__(self, bus: MessageBus, thread: SharedThread) -> None:
+        super().__init__(bus, thread, WATCHDOG, RateMonitor(), lambda _now_s: RATES_TICK_S)
 
 
 class ChunkDispatcher(_Decider):
     """Actor of one job's dispatch decisions."""
 
-    def __init__(self, bus: MessageBus, start: StartJob) -> None:
+    def __init__(self, bus: MessageBus, thread: SharedThread, start: StartJob) -> None:
         state = DispatchState(start, now_s=time.monotonic())
-        super().__init__(bus, dispatcher_address(start.job), state, state.tick_s)
+        super().__init__(bus, thread, dispatcher_address(start.job), state, state.tick_s)
         self._job, self._begin = start.job, state.start
 
     def starting(self) -> None:

@@ -18,6 +18,7 @@ from typing import Final, assert_never
 from actors.core.worker.token_bucket import TokenBucket
 from actors.core.worker.transfer import Handover, Transfer
 from actors.document_fetch import describe
+from actors.progress_reports import ProgressReports
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus, TimerHandle
 from actors.slot_returns import SlotReturns
@@ -52,7 +53,6 @@ from protocol.messages.addresses import (
     PEER_HISTORY,
     POOL,
     SESSION,
-    WATCHDOG,
     dispatcher_address,
     split_address,
     worker_address,
@@ -95,7 +95,14 @@ class PeerWorker(Actor):
     message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
 
     def __init__(
-        self, bus: MessageBus, request: StartWorker, *, reader: Reader, arena: Arena, slot_returns: SlotReturns
+        self,
+        bus: MessageBus,
+        request: StartWorker,
+        *,
+        reader: Reader,
+        arena: Arena,
+        slot_returns: SlotReturns,
+        reports: ProgressReports,
     ) -> None:
         super().__init__(split_address(worker_address("", request.job, request.source))[1], bus)
         self._request = request
@@ -109,6 +116,7 @@ class PeerWorker(Actor):
         self._arena = arena
         self._slot_returns = slot_returns
         self._shelf = slot_returns.shelf
+        self._reports = reports
         self._bucket = TokenBucket()
         self._transfer: Transfer | None = None
         self._slot: int | None = None
@@ -453,7 +461,7 @@ class PeerWorker(Actor):
         self._put_slot_back()
         self._shelf.stop_waiting(self._wake)
         ended = TransferEnded(job=self._request.job, source=self._request.source, lease=transfer.lease)
-        self.bus.post(WATCHDOG, ended)
+        self._reports.ended(ended)
 
     def died(self, report: ActorDied) -> None:
         """Its slot is not lost with it."""
@@ -482,7 +490,7 @@ class PeerWorker(Actor):
             received_bytes=transfer.received_bytes,
             worker=self.address,
         )
-        self.bus.post(WATCHDOG, progressed)
+        self._reports.report(progressed, together=transfer.slow)
 
     def _continue(self) -> None:
         if self._transfer is not None:

@@ -108,6 +108,9 @@ class Actor(pykka.ThreadingActor):
         except ValueError:
             pykka.ActorRegistry.unregister(self.actor_ref)
             raise
+        self._run_loop()
+
+    def _run_loop(self) -> None:
         super()._start_actor_loop()
 
     @staticmethod

@@ -65,7 +65,10 @@ class Reader(Protocol):
         """
 
     def read_into(self, view: memoryview) -> int:
-        """Put the bytes that come within `SLICE_S` at the front of `view`; return how many. 0: none yet, or ended."""
+        """Put the bytes that come within a slice at the front of `view`; return how many. 0: none yet, or ended.
+
+        A slice is `SLICE_S`; half a second where the body has been slow for a while.
+        """
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,13 @@ buffer now and then, as Nicotine+ does every 4 ms, gets less into it: 2.3 MB a t
 """
 FAST_S: Final = 0.05
 """A body of which `UNREAD_BYTES` came within this time is fast: the next ones will hardly be waited for."""
+SLOW_BYTES_S: Final = 64 << 10
+"""A body that brings less is slow: hundreds of them at once would else keep a core busy with a wake-up for each segment
+and five returns a second, for which nothing is decided sooner."""
+SLOW_WINDOW_S: Final = 5.0
+"""Judged in windows as long as this, so not while limiters' first quotas still say little."""
+SLOW_SLICE_S: Final = 0.5
+SLOW_UNREAD_BYTES: Final = 8 << 10
 
 
 class Stream(Protocol):
@@ -69,16 +76,31 @@ def set_slices(sock: socket.socket) -> None:
 class PlainStream:
     """Plain TCP stream of HTTP or of a Soulseek peer; owns its blocking socket.
 
-    The kernel ends a read after the slice and returns what it has: one call for each slot.
+    The kernel ends a read after the slice, a longer one of a slow body, and returns what it has: one call for each
+    slot.
     """
 
-    __slots__ = ("_fast", "_sock", "_wakes_at", "eof", "torn")
+    __slots__ = (
+        "_fast",
+        "_guarded",
+        "_slice_s",
+        "_slow",
+        "_sock",
+        "_wakes_at",
+        "_window_bytes",
+        "_window_s",
+        "eof",
+        "torn",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         set_slices(sock)
         self._sock = sock
         self._wakes_at = 1
-        self._fast = False
+        self._fast = self._slow = False
+        self._slice_s = SLICE_S
+        self._window_s, self._window_bytes = time.monotonic(), 0
+        self._guarded = False  # bound to an interface, at which is looked between two reads
         self.eof = False
         self.torn = False
 
@@ -86,16 +108,30 @@ class PlainStream:
         self._sock.sendall(data)
 
     def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int:
+        slow = self._slow and whole and not self._guarded
+        unread = UNREAD_BYTES if self._fast else SLOW_UNREAD_BYTES if slow else 1
         # So much must come behind the view too, or its last bytes would lie there until the slice ends.
-        self._wake_at(UNREAD_BYTES if self._fast and more >= UNREAD_BYTES else 1)
+        self._wake_at(unread if more >= unread else 1)
+        self._end_after(SLOW_SLICE_S if slow else SLICE_S)
         begun_s = time.monotonic()
         try:
             count = self._sock.recv_into(view, 0, socket.MSG_WAITALL if whole else 0)
         except BlockingIOError:
             count = -1
-        self._fast = count >= UNREAD_BYTES and time.monotonic() - begun_s <= FAST_S
+        ended_s = time.monotonic()
+        self._fast = count >= UNREAD_BYTES and ended_s - begun_s <= FAST_S
         self.eof = count == 0
+        self._window_bytes += max(count, 0)
+        window_s = ended_s - self._window_s
+        if window_s >= SLOW_WINDOW_S:
+            self._slow = self._window_bytes < SLOW_BYTES_S * window_s
+            self._window_s, self._window_bytes = ended_s, 0
         return max(count, 0)
+
+    def _end_after(self, slice_s: float) -> None:
+        if slice_s != self._slice_s:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(slice_s))
+            self._slice_s = slice_s
 
     def _wake_at(self, count: int) -> None:
         if count != self._wakes_at and sys.platform == "linux":
@@ -115,6 +151,7 @@ class PlainStream:
         return True
 
     def guard(self, interface: str) -> InterfaceGuard:
+        self._guarded = True
         return InterfaceGuard(self._sock, interface)
 
     def idle(self) -> bool:

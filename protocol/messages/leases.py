@@ -184,6 +184,20 @@ class TransferProgressed(Message, tag=16):
     worker: str
 
 
+class TransfersProgressed(Message, tag=176):
+    """Progress of slow transfers of a fetch process, one of each, as many `TransferProgressed` would say it.
+
+    `ago_s`: seconds since each was so far, so that waiting for the others changes no rate.
+    """
+
+    process: str
+    jobs: tuple[int, ...]
+    sources: tuple[int, ...]
+    leases: tuple[int, ...]
+    received_bytes: tuple[int, ...]
+    ago_s: tuple[float, ...]
+
+
 class TransferEnded(Message, tag=17):
     """The SpeedWatchdog may forget this transfer. From the worker."""
 
@@ -203,6 +217,31 @@ class SourceMeasured(Message, tag=18):
     """Over the last seconds; -1: not known yet."""
     setup_s: float
     """From grant to first byte, 0 before it."""
+
+
+class SourcesMeasured(Message, tag=177):
+    """Measurements of several transfers of one job, as many `SourceMeasured` would say them."""
+
+    job: int
+    sources: tuple[int, ...]
+    leases: tuple[int, ...]
+    received_bytes: tuple[int, ...]
+    rates_bytes_s: tuple[float, ...]
+    setups_s: tuple[float, ...]
+
+    def each(self) -> list[SourceMeasured]:
+        rows = zip(self.sources, self.leases, self.received_bytes, self.rates_bytes_s, self.setups_s, strict=True)
+        return [
+            SourceMeasured(
+                job=self.job,
+                source=source,
+                lease=lease,
+                received_bytes=received_bytes,
+                rate_bytes_s=rate_bytes_s,
+                setup_s=setup_s,
+            )
+            for source, lease, received_bytes, rate_bytes_s, setup_s in rows
+        ]
 
 
 class SourceSlowed(Message, tag=19):

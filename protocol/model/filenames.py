@@ -4,6 +4,7 @@ Sources propose names, so a name is hostile until it went through `safe_name`: a
 the folder it is joined to, on every system a user may copy it to, with room for the suffixes of a part file.
 """
 
+import functools
 import os.path
 import re
 import unicodedata
@@ -129,6 +130,7 @@ CONTAINER_SUFFIXES: Final = {
 """Endings of the names of files whose container has digests of its content."""
 
 
+@functools.lru_cache(maxsize=256)
 def container_format(name: str) -> str:
     """Return the container format that a file's name claims, "" for none."""
     return next((kind for kind, endings in CONTAINER_SUFFIXES.items() if name.lower().endswith(endings)), "")

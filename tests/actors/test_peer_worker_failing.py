@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from actors.peer_worker import PeerWorker
+from actors.progress_reports import ProgressReports
 from actors.runtime.message_bus import MessageBus
 from actors.slot_returns import SlotReturns
 from protocol.messages import ActorDied, LeaseGranted, Message, StartWorker
@@ -44,11 +45,11 @@ def test_the_slot_of_a_worker_that_failed_is_the_next_one_s_in_line() -> None:
         room, said = MessageBus("fetch-1", run_dir), queue.SimpleQueue[Message]()
         room.register("root", lambda frame: said.put(decode(frame)))
         room.start()
-        handing = SlotReturns(room, range(1))
+        handing, reports = SlotReturns(room, range(1)), ProgressReports(room)
         readers = [Broken(), Broken()]
         for source, reader in enumerate(readers):
             wanted = StartWorker(job=1, source=source, url="http://a/f")
-            PeerWorker.start(room, wanted, reader=reader, arena=arena, slot_returns=handing)
+            PeerWorker.start(room, wanted, reader=reader, arena=arena, slot_returns=handing, reports=reports)
             granted = LeaseGranted(
                 job=1, source=source, lease=1, first=0, stop=9, size_bytes=9 * CHUNK, chunk_size=CHUNK
             )

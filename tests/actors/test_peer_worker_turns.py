@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 
 from actors.peer_worker import PeerWorker
+from actors.progress_reports import ProgressReports
 from actors.runtime.actor import stop_actors
 from actors.runtime.message_bus import MessageBus
 from actors.slot_returns import SlotReturns
@@ -66,7 +67,12 @@ class World:
             room.start()
         wanted = StartWorker(job=1, source=1, url=URL)
         self.worker = PeerWorker.start(
-            self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, slot_returns=self.handing
+            self.rooms["fetch-1"],
+            wanted,
+            reader=open_reader(URL),
+            arena=self.arena,
+            slot_returns=self.handing,
+            reports=ProgressReports(self.rooms["fetch-1"]),
         )
 
     def _store(self, frame: bytes) -> None:

@@ -41,6 +41,7 @@ from protocol.messages import (
     SourceChanged,
     SourceMeasured,
     SourceSlowed,
+    SourcesMeasured,
     SourceStalled,
     SpanCompared,
     StartJob,
@@ -63,9 +64,8 @@ which the one that sends the rest reads again, for a limiter's quota or two."""
 
 Dispute = ChunkDisputed | SpanCompared
 ContainerReport = BoundariesChecked | ContainerChecked | ContainerBroken
-TransferReport = (
-    ContainerReport | ChunksStored | ChunksRepeated | Dispute | SourceMeasured | SourceSlowed | SourceStalled
-)
+Measured = SourceMeasured | SourcesMeasured
+TransferReport = ContainerReport | ChunksStored | ChunksRepeated | Dispute | Measured | SourceSlowed | SourceStalled
 
 
 class Leases:
@@ -121,6 +121,9 @@ class Leases:
                 self._compared(message, now_s=now_s)
             case SourceMeasured():
                 self.measured(message, now_s=now_s)
+            case SourcesMeasured():
+                for measured in message.each():
+                    self.measured(measured, now_s=now_s)
             case SourceSlowed() | SourceStalled():
                 self.too_slow(message, now_s=now_s)
             case BoundariesChecked() | ContainerChecked() | ContainerBroken():

@@ -15,16 +15,18 @@ from protocol.messages import (
     MonitorJob,
     SourceMeasured,
     SourceSlowed,
+    SourcesMeasured,
     SourceStalled,
     Ticked,
     TransferEnded,
     TransferProgressed,
+    TransfersProgressed,
 )
-from protocol.messages.addresses import Post
+from protocol.messages.addresses import Post, worker_address
 from protocol.model.limits import LIMITER_QUOTA_S
 from protocol.model.value import Struct, field
 
-WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransferEnded | JobClosed | Ticked
+WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransfersProgressed | TransferEnded | JobClosed | Ticked
 
 WINDOW_S: Final = 3.0
 """Three quotas of a limiter: fewer and a rate swings by a third."""
@@ -47,6 +49,8 @@ AT_CAP_SHARE: Final = 0.85
 """From this share of its cap on a transfer is held back by it, and could use more."""
 CAP_HEADROOM: Final = 1.25
 """A transfer below its cap demands this much more than it gets, so that it can grow."""
+MEASURED_TOGETHER_MAX: Final = 200
+"""Measurements in one message."""
 DEMAND_MIN_BYTES_S: Final = 1024.0
 """Demand of a transfer from which nothing comes: what it may send at once when it goes on."""
 
@@ -116,6 +120,8 @@ class RateMonitor:
         match message:
             case TransferProgressed():
                 return self._progress(message, now_s)
+            case TransfersProgressed():
+                return self._progress_of_several(message, now_s)
             case TransferEnded():
                 transfer = self._transfers.get((message.job, message.source))
                 if transfer is not None and transfer.lease == message.lease:
@@ -134,6 +140,15 @@ class RateMonitor:
             case _:
                 assert_never(message)
         return []
+
+    def _progress_of_several(self, message: TransfersProgressed, now_s: float) -> list[Post]:
+        out: list[Post] = []
+        rows = zip(message.jobs, message.sources, message.leases, message.received_bytes, message.ago_s, strict=True)
+        for job, source, lease, received_bytes, ago_s in rows:
+            worker = worker_address(message.process, job, source)
+            one = TransferProgressed(job=job, source=source, lease=lease, received_bytes=received_bytes, worker=worker)
+            out += self._progress(one, now_s - ago_s)
+        return out
 
     def _progress(self, message: TransferProgressed, now_s: float) -> list[Post]:
         if message.job not in self._jobs:
@@ -161,42 +176,17 @@ class RateMonitor:
 
     def _judge(self, now_s: float) -> list[Post]:
         out: list[Post] = []
+        measured: dict[str, list[SourceMeasured]] = {}
         for transfer in self._transfers.values():
             job = self._jobs[transfer.job]
             _forget_before(transfer.marks, now_s - WINDOW_S)
             _forget_before(transfer.slow_marks, now_s - job.policy.slow_after_s)
-            out += self._judge_transfer(transfer, job, now_s)
+            if transfer.news or transfer.unjudged:
+                measured.setdefault(job.dispatcher, []).extend(_measure(transfer, now_s))
+            if not transfer.reported:
+                out += _crawling(transfer, job, now_s)
+        out[:0] = [Post(to=to, message=message) for to, several in measured.items() for message in _together(several)]
         return out + self._shares.share_out(self._demands(now_s) if self._shares.limited else [])
-
-    def _judge_transfer(self, transfer: _Transfer, job: MonitorJob, now_s: float) -> list[Post]:
-        out: list[Post] = []
-        rate = transfer.rate(now_s) if transfer.news or transfer.unjudged else -1.0
-        if transfer.news or rate >= 0:
-            transfer.news, transfer.judged = False, transfer.judged or rate >= 0
-            measured = SourceMeasured(
-                job=transfer.job,
-                source=transfer.source,
-                lease=transfer.lease,
-                received_bytes=transfer.received_bytes,
-                rate_bytes_s=rate,
-                setup_s=transfer.setup_s(rate),
-            )
-            out.append(Post(to=job.dispatcher, message=measured))
-        if transfer.reported:
-            return out
-        silent_s = now_s - transfer.grown_s
-        if silent_s >= job.stall_s:
-            transfer.reported = True
-            stalled = SourceStalled(job=transfer.job, source=transfer.source, lease=transfer.lease, silent_s=silent_s)
-            out.append(Post(to=job.dispatcher, message=stalled))
-        elif transfer.first_byte_s is not None and now_s - transfer.first_byte_s >= job.policy.slow_after_s:
-            begin_s, begin = transfer.slow_marks[0]
-            mean = (transfer.received_bytes - begin) / max(now_s - begin_s, 0.001)
-            if mean < job.policy.slow_rate_bytes_s and now_s - begin_s >= SLOW_WHOLE_SHARE * job.policy.slow_after_s:
-                transfer.reported = True
-                slowed = SourceSlowed(job=transfer.job, source=transfer.source, lease=transfer.lease, rate_bytes_s=mean)
-                out.append(Post(to=job.dispatcher, message=slowed))
-        return out
 
     def _demands(self, now_s: float) -> list[Demand]:
         return [
@@ -209,6 +199,60 @@ class RateMonitor:
         if rate < 0 or cap <= 0 or rate >= AT_CAP_SHARE * cap:
             return UNLIMITED
         return max(rate * CAP_HEADROOM, DEMAND_MIN_BYTES_S)
+
+
+def _measure(transfer: _Transfer, now_s: float) -> list[SourceMeasured]:
+    """Return the news of a transfer for its dispatcher, none while a limiter can not be judged."""
+    rate = transfer.rate(now_s)
+    if not transfer.news and rate < 0:
+        return []
+    transfer.news, transfer.judged = False, transfer.judged or rate >= 0
+    return [
+        SourceMeasured(
+            job=transfer.job,
+            source=transfer.source,
+            lease=transfer.lease,
+            received_bytes=transfer.received_bytes,
+            rate_bytes_s=rate,
+            setup_s=transfer.setup_s(rate),
+        )
+    ]
+
+
+def _together(several: list[SourceMeasured]) -> list[SourceMeasured | SourcesMeasured]:
+    """Return measurements of one job as messages: sent one by one those of 500 transfers kept half a core busy."""
+    if len(several) <= 1:
+        return [*several]
+    parts = (several[at : at + MEASURED_TOGETHER_MAX] for at in range(0, len(several), MEASURED_TOGETHER_MAX))
+    return [
+        SourcesMeasured(
+            job=part[0].job,
+            sources=tuple(each.source for each in part),
+            leases=tuple(each.lease for each in part),
+            received_bytes=tuple(each.received_bytes for each in part),
+            rates_bytes_s=tuple(each.rate_bytes_s for each in part),
+            setups_s=tuple(each.setup_s for each in part),
+        )
+        for part in parts
+    ]
+
+
+def _crawling(transfer: _Transfer, job: MonitorJob, now_s: float) -> list[Post]:
+    """Return what is to be said once of a transfer that is silent or slow."""
+    silent_s = now_s - transfer.grown_s
+    if silent_s >= job.stall_s:
+        transfer.reported = True
+        stalled = SourceStalled(job=transfer.job, source=transfer.source, lease=transfer.lease, silent_s=silent_s)
+        return [Post(to=job.dispatcher, message=stalled)]
+    if transfer.first_byte_s is None or now_s - transfer.first_byte_s < job.policy.slow_after_s:
+        return []
+    begin_s, begin = transfer.slow_marks[0]
+    mean = (transfer.received_bytes - begin) / max(now_s - begin_s, 0.001)
+    if mean >= job.policy.slow_rate_bytes_s or now_s - begin_s < SLOW_WHOLE_SHARE * job.policy.slow_after_s:
+        return []
+    transfer.reported = True
+    slowed = SourceSlowed(job=transfer.job, source=transfer.source, lease=transfer.lease, rate_bytes_s=mean)
+    return [Post(to=job.dispatcher, message=slowed)]
 
 
 def _forget_before(marks: deque[tuple[float, int]], horizon_s: float) -> None:

@@ -24,6 +24,8 @@ REPORT_SLOW_S: Final = 0.5
 reports of 4 KB each. Below half a second nothing that is decided about them changes."""
 REPORT_FIRST_S: Final = 2.0
 REPORT_BYTES: Final = 64 << 10
+SLOW_S: Final = 6.0
+"""What a limiter's user sends is judged by single reports for so long after its first byte (`core/rates`)."""
 
 
 class Handover(Struct, frozen=True):
@@ -79,6 +81,8 @@ class Transfer:
         self._over = False
         self._begun_s: float | None = None
         self._reported_s = float("-inf")
+        self.slow = False
+        """Whether the report that is due may wait for those of others."""
         self._reported_bytes = 0
 
     def report_due(self, *, now_s: float) -> bool:
@@ -89,6 +93,7 @@ class Transfer:
         if now_s - self._reported_s < (REPORT_SLOW_S if slow else REPORT_S):
             return False
         self._reported_s, self._reported_bytes = now_s, self.received_bytes
+        self.slow = slow and self._first_byte_s is not None and now_s - self._first_byte_s > SLOW_S
         return True
 
     def begin(self, position: int) -> None:

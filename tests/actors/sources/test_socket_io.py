@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from actors.sources.socket_io import PlainStream
+from actors.sources.socket_io import SLOW_UNREAD_BYTES, PlainStream
 from tests.actors.soulseek.tcp import pair
 
 SLOT = 32 << 10
@@ -34,6 +34,9 @@ class Sender:
     def send(self, data: bytes) -> None:
         self._thread = threading.Thread(target=self._sock.sendall, args=(data,))
         self._thread.start()
+
+    def end(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
 
     def join(self) -> None:
         if self._thread is not None:
@@ -124,3 +127,56 @@ def test_the_head_of_the_next_answer_is_heard_however_short() -> None:
         sender.join()
         sender.send(b"HTTP/1.1 200 OK\r\n")
         assert stream.fill(memoryview(bytearray(100)), whole=False) == 17
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every body is slow from its second read on, and a slice never ends: what would wait for its end hangs."""
+    monkeypatch.setattr("actors.sources.socket_io.FAST_S", 0.0)
+    monkeypatch.setattr("actors.sources.socket_io.SLOW_WINDOW_S", 0.0)
+    monkeypatch.setattr("actors.sources.socket_io.SLOW_BYTES_S", 1e18)
+    monkeypatch.setattr("actors.sources.socket_io.SLOW_SLICE_S", 600.0)
+    return SLOW_UNREAD_BYTES
+
+
+def test_a_slow_body_may_lie_unread_for_a_while_and_its_last_bytes_are_not_waited_for(slow: int) -> None:
+    with connected_stream() as (stream, sock, sender):
+        sender.send(BODY[: 2 * slow + 100])
+        assert filled(stream, slow, more=slow + 100) == BODY[:slow]
+        assert wakes_at(sock) == 1
+        assert filled(stream, 100, more=slow) == BODY[slow : slow + 100]
+        assert wakes_at(sock) == slow
+        assert filled(stream, slow, more=0) == BODY[slow + 100 : 2 * slow + 100]
+        assert wakes_at(sock) == 1
+
+
+def test_the_end_of_a_slow_connection_is_noticed_at_once(slow: int) -> None:
+    with connected_stream() as (stream, _sock, sender):
+        sender.send(BODY[:slow])
+        filled(stream, slow, more=3 * slow)
+        sender.join()
+        sender.send(b"rest")
+        sender.join()
+        sender.end()
+        assert stream.fill(memoryview(bytearray(slow)), whole=True, more=2 * slow) == len(b"rest")
+        assert stream.fill(memoryview(bytearray(slow)), whole=True, more=2 * slow) == 0
+        assert stream.eof
+
+
+def test_the_next_answer_on_a_slow_connection_is_heard_however_short(slow: int) -> None:
+    with connected_stream() as (stream, _sock, sender):
+        sender.send(BODY[: 2 * slow])
+        filled(stream, slow, more=slow)
+        filled(stream, slow, more=0)
+        sender.join()
+        sender.send(b"HTTP/1.1 200 OK\r\n")
+        assert stream.fill(memoryview(bytearray(100)), whole=False) == 17
+
+
+def test_a_slow_connection_that_is_bound_to_an_interface_keeps_its_short_slices(slow: int) -> None:
+    with connected_stream() as (stream, sock, sender):
+        stream.guard("lo")
+        sender.send(BODY[:slow])
+        filled(stream, slow, more=3 * slow)
+        assert stream.fill(memoryview(bytearray(slow)), whole=True, more=2 * slow) == 0
+        assert wakes_at(sock) == 1

@@ -1,5 +1,7 @@
 """Which ride is how fast, which is slow, which is silent, and who may send how much."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,12 @@ from protocol.messages import (
     MonitorJob,
     SourceMeasured,
     SourceSlowed,
+    SourcesMeasured,
     SourceStalled,
     Ticked,
     TransferEnded,
     TransferProgressed,
+    TransfersProgressed,
 )
 from protocol.messages.addresses import Post
 from protocol.model.job_spec import TransferPolicy
@@ -96,6 +100,35 @@ def test_the_setup_time_is_told_apart_from_the_first_report() -> None:
     message = stage.of(SourceMeasured)[-1]
     assert isinstance(message, SourceMeasured)
     assert message.setup_s == pytest.approx(0.13, abs=0.02)
+
+
+def test_reports_that_come_together_and_late_give_the_same_rates_in_one_message() -> None:
+    stage = Stage()
+    for source in range(3):
+        stage.progress(0, source=source)
+    late = random.Random(7)
+    for half in range(1, 21):
+        stage.now_s = 0.5 * half
+        ago_s = tuple(late.uniform(0, 0.5) for _ in range(3))
+        stage.hear(
+            TransfersProgressed(
+                process="fetch-1",
+                jobs=(1, 1, 1),
+                sources=(0, 1, 2),
+                leases=(1, 1, 1),
+                received_bytes=tuple(
+                    int(20 * KB * (source + 1) * (stage.now_s - ago_s[source])) for source in range(3)
+                ),
+                ago_s=ago_s,
+            )
+        )
+        stage.said.clear()
+        stage.hear(Ticked())
+    (message,) = stage.of(SourceMeasured) + stage.of(SourcesMeasured)
+    assert isinstance(message, SourcesMeasured)
+    rates = {each.source: each.rate_bytes_s for each in message.each()}
+    for source in range(3):
+        assert rates[source] == pytest.approx(20 * KB * (source + 1), rel=0.05)
 
 
 def test_a_ride_under_the_floor_for_the_whole_time_is_slow_and_said_so_once() -> None:
