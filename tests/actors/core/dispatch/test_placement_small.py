@@ -4,6 +4,7 @@ import pytest
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.sources import SourceTraits
 from protocol.messages import LeaseExtended, LeaseGranted, LeaseTrimmed, Ticked
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, drawn, lease_of, said, serve
 from tests.actors.core.dispatch.replies import measured, stored
@@ -220,3 +221,23 @@ def test_a_link_that_may_be_good_for_one_request_is_spent_for_a_second_at_least(
     add(state, "b", 10.0).answered_once = once
     deliver(state, Ticked())
     assert drawn(state) == picture
+
+
+@pytest.mark.parametrize(("read_chunks", "picture"), [(2.0, "aaaaabbb"), (4.5, "aaaaabbb"), (5.5, "aaaaaaab")])
+def test_a_link_that_is_good_once_begins_where_its_answer_stands_unless_that_chunk_is_being_read(
+    read_chunks: float, picture: str
+) -> None:
+    state = board("aaaaaaaa", rates={"a": 0.2})
+    lease_of(state, "a").received_bytes = int(read_chunks * CHUNK)
+    one = add(state, "b", 0.3)
+    one.stands, one.answered_once, one.position = True, True, 5
+    deliver(state, Ticked())
+    assert drawn(state) == picture
+
+
+def test_a_gap_is_kept_for_a_source_without_offsets_only_where_it_comes_there_in_time() -> None:
+    for rate, kept in ((10.0, True), (0.001, False)):
+        state = board("aa" + "." * 10, rates={"a": rate})
+        state.sources[0].traits = SourceTraits(restart_cost_s=0.05, offset_ok=False)
+        serve(state, "b", 1.0)
+        assert (drawn(state)[2] == ".") is kept, drawn(state)
