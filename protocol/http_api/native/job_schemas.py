@@ -78,8 +78,8 @@ class IdentityDetail(Identity):
     freed_stops: Annotated[list[Chunk], Field(max_length=PLACES_MAX)] = Field(description="... and where they end.")
 
 
-class Job(ResponseModel):
-    """One job as a list shows it."""
+class JobFile(ResponseModel):
+    """The file of a job, and what is known of its content."""
 
     id: Id = Field(description="The job's id; it stays the same as long as the job is known.")
     state: State = Field(
@@ -88,6 +88,27 @@ class Job(ResponseModel):
             "complete at its place. failed: ended without the file. cancelled: ended by a user."
         )
     )
+    name: Text = Field(description="Name of the file; empty until a source has reported it.")
+    path: MaybeText = Field(description="The finished file once sealed, else the part file; null before there is one.")
+    size_bytes: MaybeCount = Field(description="Size of the file; null while it is not known.")
+    stored_bytes: Count = Field(description="Checked and on the disk; never falls while the job lives.")
+    chunk_size: Count = Field(description="Bytes of a chunk; 0 while it is not chosen.")
+    checksum: MaybeText = Field(description="algorithm:hex that the file must have; null when none was given.")
+    digest_hex: MaybeText = Field(
+        description="Digest of the finished file, by the checksum's algorithm, xxh3_128 without one; null before."
+    )
+    claim: Text = Field(
+        description=(
+            "The kind of identity, weakest first: size, attributes, overlap, frames, pieces, digest (it was compared), "
+            "decoded."
+        )
+    )
+    identity: Identity = Field(description="What is known of the content, in numbers.")
+
+
+class Job(JobFile):
+    """One job as a list shows it."""
+
     phase: MaybeText = Field(
         description=(
             "What an active job is doing: searching, opening, verifying, riding, paused (its disk), waiting (for "
@@ -107,30 +128,14 @@ class Job(ResponseModel):
     percent: Annotated[float, Field(ge=0, le=100)] = Field(
         description="Stored part of the file, 0 while its size is not known, 100 once it is sealed."
     )
-    name: Text = Field(description="Name of the file; empty until a source has reported it.")
     folder: Text = Field(description="Folder of the finished file.")
-    path: MaybeText = Field(description="The finished file once sealed, else the part file; null before there is one.")
-    size_bytes: MaybeCount = Field(description="Size of the file; null while it is not known.")
-    stored_bytes: Count = Field(description="Checked and on the disk; never falls while the job lives.")
     received_bytes: Count = Field(description="Everything that came over the network for this job.")
     refetched_bytes: Count = Field(description="Of it, what came more than once.")
     resumed_bytes: Count = Field(description="What was found on the disk at the start of the last run.")
     rate_bytes_s: Number = Field(description="Bytes a second now.")
     left_s: MaybeNumber = Field(description="Seconds until all is there; null when that cannot be said.")
     active_s: Number = Field(description="Seconds for which it was active so far.")
-    chunk_size: Count = Field(description="Bytes of a chunk; 0 while it is not chosen.")
     mode: Text = Field(description="swarm, queue, failover or race.")
-    checksum: MaybeText = Field(description="algorithm:hex that the file must have; null when none was given.")
-    digest_hex: MaybeText = Field(
-        description="Digest of the finished file, by the checksum's algorithm, xxh3_128 without one; null before."
-    )
-    claim: Text = Field(
-        description=(
-            "The kind of identity, weakest first: size, attributes, overlap, frames, pieces, digest (it was compared), "
-            "decoded."
-        )
-    )
-    identity: Identity = Field(description="What is known of the content, in numbers.")
     priority: Annotated[int, Field(ge=-PRIORITY_MAX * 1000, le=PRIORITY_MAX * 1000)] = Field(
         description="The highest goes first."
     )
@@ -320,27 +325,9 @@ class ManifestRange(ResponseModel):
     url: MaybeText = Field(description="Its address without a password; null when it is not known any more.")
 
 
-class Manifest(ResponseModel):
+class Manifest(JobFile):
     """Manifest: the source of every byte of a job's file, and its digest; also after the job ended."""
 
-    id: Id = Field(description="The job.")
-    name: Text = Field(description="Name of the file.")
-    path: MaybeText = Field(description="Where it is; null before there is anything.")
-    state: State = Field(description="State of the job.")
-    size_bytes: MaybeCount = Field(description="Size of the file; null while it is not known.")
-    chunk_size: Count = Field(description="Bytes of a chunk; the last one may be shorter.")
-    stored_bytes: Count = Field(description="Checked and on the disk.")
-    checksum: MaybeText = Field(description="algorithm:hex that was demanded; null without.")
-    digest_hex: MaybeText = Field(
-        description="Digest of the finished file, by the checksum's algorithm, xxh3_128 without one; null before."
-    )
-    claim: Text = Field(
-        description=(
-            "The kind of identity, weakest first: size, attributes, overlap, frames, pieces, digest (it was compared), "
-            "decoded."
-        )
-    )
-    identity: Identity = Field(description="What is known of the content, in numbers.")
     runs: Annotated[list[ManifestRange], Field(max_length=MAP_RUNS_MAX)] = Field(
         description="Runs of stored chunks in order; what lies between them is missing. A page of them."
     )

@@ -26,6 +26,8 @@ def test_an_order_is_written_down_answered_and_begun() -> None:
     assert (answer.state, answer.source_count) == ("queued", 2)
     (asked,) = rig.all_heard(StartJob)
     assert (asked.job, asked.attempt, asked.watcher, asked.source_count) == (1, 0, "jobs/manager", 2)
+    assert asked.resumed_bytes == -1, "not known"
+    assert not any(source.found for source in rig.store.sources_of(answer.id))
     assert [offered.url for offered in rig.all_heard(OfferSource)] == [WEB, OTHER]
     assert rig.state(answer.id) == "active"
     assert rig.kinds(answer.id) == ["job.queued", "job.started"]

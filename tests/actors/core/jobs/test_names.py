@@ -28,6 +28,7 @@ def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> 
     second = rig.order(name="", urls=("http://c.example/?id=4",))
     rig.opened(rig.number(second.id), "/box/real.bin.part")
     assert rig.all_heard(StopJob) == [StopJob(job=2)]
+    assert rig.state(second.id) == "queued"
     rig.ended(2, "interrupted")
     assert [asked.spec.name for asked in rig.all_heard(StartJob)] == ["real (1).bin"]
     assert rig.record(first.id).file_name == "real.bin"
@@ -44,3 +45,12 @@ def test_the_name_that_sources_gave_is_asked_for_in_every_later_run() -> None:
 
 
 # -- sources
+
+
+def test_a_paused_job_whose_name_belongs_to_another_one_stays_paused() -> None:
+    rig = Rig()
+    rig.order(name="real.bin")
+    second = rig.order(name="", urls=("http://c.example/?id=4",)).id
+    rig.pause(second)
+    rig.opened(2, "/box/real.bin.part")
+    assert (rig.state(second), rig.record(second).file_name) == ("paused", "real (1).bin")

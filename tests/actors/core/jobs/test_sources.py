@@ -1,11 +1,23 @@
 """Sources of a job: a ban that is taken back, rates that are kept."""
 
 import itertools
+import json
 
 import pytest
 
 from actors.core.jobs.job import SAMPLE_S, SAMPLES_MAX
-from protocol.messages import AddSources, DropSource, OfferSource, SourceDisabled
+from actors.core.jobs.manager import TRIM_S
+from protocol.messages import (
+    AddSources,
+    DropSource,
+    EventOccurred,
+    OfferSource,
+    SourceDisabled,
+    SourceFound,
+    Ticked,
+    WatchEvents,
+)
+from protocol.model.job_records import TrimEvents
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"
@@ -49,3 +61,31 @@ def test_a_ban_is_taken_back_in_this_run_and_the_next(by: str) -> None:
     rig.ended(1, "interrupted")
     rig.resume(id)
     assert [(offered.url, offered.disabled) for offered in rig.all_heard(OfferSource)] == [(WEB, False), (OTHER, False)]
+
+
+def test_a_source_that_was_dropped_is_said_to_be_so_whatever_its_row_says() -> None:
+    rig = Rig()
+    rig.hear(WatchEvents(reply_to=GATEWAY))
+    id = rig.order(urls=(WEB, OTHER)).id
+    rig.hear(DropSource(request=1, reply_to=GATEWAY, id=id, source=1, banned=False))
+    for number in (0, 1):
+        rig.hear(row(1, number, standing="cooling"))
+        shown = [json.loads(each.data) for each in rig.all_heard(EventOccurred) if each.kind == "source.changed"]
+        assert [each["standing"] for each in shown] == ["dropped" if number else "cooling"]
+
+
+def test_sources_of_a_search_are_known_as_found_and_those_that_were_named_are_not() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.hear(AddSources(request=1, reply_to=GATEWAY, id=id, urls=(OTHER,)))
+    rig.hear(SourceFound(job=1, source=2, url="slsk://ann/f.bin", size_bytes=7))
+    assert [source.found for source in rig.store.sources_of(id)] == [False, False, True]
+
+
+def test_states_without_a_job_are_counted_as_none_and_events_are_kept_for_days() -> None:
+    rig = Rig(events_days=3)
+    counts = rig.manager.counts({"queued": 2})
+    assert (counts.queued, counts.active, counts.sealed, counts.failed) == (2, 0, 0, 0)
+    rig.s += TRIM_S
+    (trim,) = [each for each in rig.manager.handle(Ticked(), now=rig.now).writes if isinstance(each, TrimEvents)]
+    assert rig.now.ms - trim.since_ms == 3 * 24 * 3600 * 1000

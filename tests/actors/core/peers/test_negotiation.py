@@ -418,7 +418,7 @@ def test_a_peer_that_stops_telling_our_place_is_asked_again(talk: Talk) -> None:
 
 def test_an_absurd_size_is_refused_and_a_missing_one_passed_on(talk: Talk) -> None:
     talk.enqueue(1)
-    talk.offer(1, 7, size=1 << 60)
+    assert talk.offer(1, 7, size=1 << 60), "it is answered here"
     assert [answer.allowed for answer in talk.of(SendAnswer)] == [False]
     assert [post.fault for post in talk.posts(EnqueueRefused)] == [FaultKind.BAD_ANSWER]
     talk.enqueue(1)

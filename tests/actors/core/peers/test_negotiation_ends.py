@@ -7,12 +7,13 @@ from actors.core.peers.negotiation import PeerNegotiation
 from actors.core.peers.negotiation_parts import (
     ExpectConnection,
     ForgetConnection,
+    HandOver,
     NegotiationTimes,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,
 )
-from protocol.messages import EnqueueRefused, UploadFailed, UploadOffered
+from protocol.messages import EnqueueRefused, QueuePlaceChanged, UploadFailed, UploadOffered
 from protocol.model.faults import FaultKind
 from tests.actors.core.peers.test_negotiation import CONNECTION, TIMES, WORKER, Talk, answers
 
@@ -131,6 +132,7 @@ def test_an_offer_of_which_our_side_does_not_know_yet_is_taken_back_in_silence_a
     talk.do("denied", "m\\2", "Banned")
     assert not talk.posts(UploadFailed, EnqueueRefused)
     assert [action.path for action in talk.of(SendRequest)] == ["m\\2"]
+    assert [(post.source, post.place) for post in talk.posts(QueuePlaceChanged)] == [(2, 0)], "its place is not known"
 
 
 def test_an_upload_that_fails_before_it_was_offered_refuses_the_request(talk: Talk) -> None:
@@ -147,6 +149,8 @@ def test_an_accepted_offer_whose_connection_does_not_come_is_over_in_time(talk: 
     talk.do("answer_offer", 1, 1, 7, accepted=True)
     talk.wait(TIMES.file_s_max - 0.1)
     assert not talk.posts(UploadFailed)
+    talk.do("connected", 8)
+    assert not talk.of(HandOver), "which was not offered"
     talk.wait(0.1)
     assert [(post.ticket, post.fault) for post in talk.posts(UploadFailed)] == [(7, FaultKind.TURN_LOST)]
     assert [action.ticket for action in talk.of(ForgetConnection)] == [7]

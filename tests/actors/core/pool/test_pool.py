@@ -13,6 +13,7 @@ from protocol.messages import (
     ProcessReady,
     RestoreSourceCounts,
     SessionChanged,
+    SourceDisabled,
     SourceFound,
     SourceJoined,
     SourceLost,
@@ -251,3 +252,27 @@ def test_what_comes_of_a_job_or_a_worker_that_is_not_here_changes_nothing() -> N
     assert told(pool, DispatcherReady(job=7)) == []
     assert told(pool, StopJob(job=7)) == []
     assert told(pool, ActorDied(process="fetch-1", actor="worker-7-0", detail="boom")) == []
+
+
+def test_the_next_source_goes_where_the_fewest_are_left() -> None:
+    pool, _ = running([f"http://h{at}/f" for at in range(2)])
+    told(pool, SourceDisabled(job=1, source=0, banned=False, detail=""))
+    joined = [*told(pool, OfferSource(job=1, url="http://h2/f")), *told(pool, OfferSource(job=1, url="http://h3/f"))]
+    assert [post.to for post in joined] == ["fetch-1/root", "fetch-1/root"]
+
+
+def test_a_worker_of_a_source_that_is_not_known_is_not_introduced() -> None:
+    pool, _ = running(["http://a/f"])
+    for source in (1, 2, 7):
+        assert told(pool, WorkerReady(job=1, source=source, worker="fetch-1/worker-1-7")) == []
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_a_source_that_is_offered_as_left_is_said_to_be_so_once_its_dispatcher_stands(stands: bool) -> None:
+    pool = PoolState(("fetch-1",))
+    told(pool, asked(sources=1))
+    if stands:
+        told(pool, DispatcherReady(job=1))
+    posts = told(pool, OfferSource(job=1, url="http://a/f", disabled=True))
+    left = SourceDisabled(job=1, source=0, banned=False, detail="")
+    assert posts == [Post(to="hub/dispatcher-1", message=left)] * stands

@@ -34,6 +34,7 @@ from protocol.messages import (
     StartJob,
     StartSearch,
     StartWorker,
+    StopJob,
     StopWorker,
     Ticked,
     WorkerReady,
@@ -153,6 +154,7 @@ def test_a_preferred_source_is_one_for_a_dispatcher_that_stands_and_for_one_that
     assert prefer in to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
     assert to(tell(pool, prefer.but(preferred=False)), DISPATCHER) == [prefer.but(preferred=False)]
     assert tell(pool, prefer.but(source=9)) == []
+    assert to(tell(pool, prefer.but(source=0)), DISPATCHER) == [prefer.but(source=0)]
 
 
 def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:
@@ -426,9 +428,13 @@ def test_a_file_of_any_size_that_one_user_has_waits_for_all_answers() -> None:
     assert came(pool.handle(Ticked(), now_s=4.0)) == []
     pool.handle(hit("eve", size_bytes=9), now_s=4.0)
     pool.handle(hit("sue", size_bytes=9), now_s=4.1)
-    assert came(pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)) == [
-        "slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac",
-    ]  # fmt: skip
+    posts = pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)
+    assert came(posts) == ["slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac"]
+    (begun,) = [post.message for post in posts if isinstance(post.message, StartDispatcher)]
+    assert begun.start.source_count == 2, "the search is over: no more are expected"
+    (note,) = [each.text for each in to(posts, JOB_MANAGER) if isinstance(each, JobNoted)]
+    assert note == "found 2 users with f.flac (9 bytes); 1 other files"
+    assert to(tell(pool, StopJob(job=1)), DISPATCHER) == [StopJob(job=1)], "which has its dispatcher now"
 
 
 def test_a_file_of_any_size_is_begun_early_where_it_has_twice_the_users_of_any_other() -> None:
@@ -474,6 +480,14 @@ def test_one_who_looks_on_is_told_of_the_login_and_of_the_users_so_far() -> None
     assert said(1.5) == [""]
     tell(pool, hit("bob"), hit("eve", "other.flac"), hit("eve", "third.flac"))
     assert (said(2.0), said(2.5)) == (["2 users so far"], [])
+    tell(pool, SearchEnded(search=1, peers=2, refused=""), hit("sue"))
+    assert said(3.0) == [], "its dispatcher reports from now on"
+
+
+def test_a_job_that_waits_says_nothing_of_its_search_under_way() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, changed(asked(0, term="f"), waits=True))
+    assert to(pool.handle(Ticked(), now_s=0.5), JOB_MANAGER) == []
 
 
 # -- what is known of a user from earlier jobs
