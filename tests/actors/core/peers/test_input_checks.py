@@ -53,7 +53,8 @@ def test_a_file_has_a_name_that_can_be_asked_for_and_a_size(path: str, size: int
 
 
 @pytest.mark.parametrize(
-    ("code", "possible"), [(0xD7FF, True), (0xD800, False), (0xDFFF, False), (0xE000, True), (0x9F, False), (0xA0, True)]
+    ("code", "possible"),
+    [(0xD7FF, True), (0xD800, False), (0xDFFF, False), (0xE000, True), (0x9F, False), (0xA0, True)],
 )
 def test_a_name_holds_no_half_of_a_character_and_no_control(code: int, *, possible: bool) -> None:
     assert is_possible_file("ann", f"m\\a{chr(code)}b", 1) == possible
