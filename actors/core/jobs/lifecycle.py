@@ -127,7 +127,9 @@ class Lifecycle:
     def ended(self, job: Job, message: JobEnded, now: Now) -> None:
         before, attempt = job.record, job.attempt
         assert attempt is not None
-        again = before.retries < self.policy.retries_max
+        taken_s = active_s(job, now) - before.timed_from_s + retry_wait_s(self.policy, before.retries)
+        late = 0 < before.spec.max_time_s <= taken_s  # its next attempt would begin when its time is up
+        again = before.retries < self.policy.retries_max and not late
         state = state_after_attempt(before.state, message.state, again=again)
         retried = state == QUEUED and before.state == ACTIVE and message.state in RETRIED
         wait_s = retry_wait_s(self.policy, before.retries) if retried else 0.0

@@ -65,6 +65,18 @@ def test_a_job_waits_for_somebody_who_can_deliver_unless_its_tool_would_take_ano
     assert asked.waits is waits
 
 
+def test_a_job_is_not_tried_again_when_its_time_is_up_by_then() -> None:
+    rig = Rig(retries_max=9, retry_first_s=30.0)
+    id = rig.order(max_time_s=40.0).id
+    rig.s += 5
+    rig.ended(1, "starved", "nobody")
+    assert rig.state(id) == "queued"
+    rig.s += 30
+    rig.hear(Ticked())
+    rig.ended(rig.number(id), "starved", "nobody")  # 60 s until the next attempt
+    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
+
+
 def test_bytes_that_came_begin_the_count_of_retries_anew() -> None:
     rig = Rig(retries_max=1)
     id = rig.order().id
