@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, recorded
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.identity.repair import ROUNDS_MAX
@@ -13,6 +13,7 @@ from protocol.messages import (
     SourceNamed,
     Ticked,
 )
+from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -137,3 +138,48 @@ def test_a_dispute_that_only_the_order_decides_goes_to_the_preferred_source(pref
     tell(state, stored(state, "b", 4, 2), stored(state, "a", 0, 3))
     disputed(state, "a", 4)
     assert [state.sources[each].state is SourceState.BANNED for each in (0, 1)] == [preferred, not preferred]
+
+
+def test_a_group_that_has_lost_all_its_sources_gives_way_to_the_one_that_was_left_out_with_what_it_sent() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "b", 4, 2), stored(state, "a", 0, 3))
+    disputed(state, "a", 4)
+    assert state.sources[1].state is SourceState.BANNED
+    state.sources[0].state = SourceState.BANNED
+    lost = state.content.exclusion.other_group(board_of(state))
+    assert [each.id for each in lost] == [0]
+    assert not board_of(state).stored, "what a sent is of its file"
+    assert state.sources[1].state is SourceState.CANDIDATE
+    assert state.content.exclusion.other_group(board_of(state)) == [], "a was tried"
+
+
+def test_what_is_fetched_again_for_want_of_a_tie_is_no_evidence_any_more() -> None:
+    state = untied("aaabbc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 2), stored(state, "c", 5, 1))
+    state.content.identity.agree(1, 2, 5)
+    assert state.content.exclusion.free_untied(board_of(state)) == ""
+    assert drawn(state).startswith("###")
+    assert not state.content.identity.tied(1, 2)
+
+
+def test_chunks_of_an_earlier_attempt_are_suspect_until_they_are_confirmed() -> None:
+    state = untied("##aabb", rates={"a": 1, "b": 1})
+    plan = state.content.plan
+    state.report._owners.put(0, 2, recorded(55))
+    state.report.lost(RangeSet(), state.size_bytes, state.sources)  # what is derived of the contributors is made again
+    for chunk in (0, 1, 3):
+        plan.suspects[chunk] = None
+    assert plan.open_suspects() == [0, 1], "chunk 3 is not stored"
+    state.content.identity.agree(0, recorded(55), 1)
+    assert plan.open_suspects() == [0]
+
+
+def test_of_sources_without_offsets_that_agree_alone_the_one_that_sent_most_has_to_go() -> None:
+    state = board("aaabcc", fronts="ab", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 1))
+    state.content.identity.__init__()  # type: ignore[misc]
+    state.content.identity.agree(0, 1, 3)
+    assert state.content.search.begin(6, CHUNK)
+    state.content.search.spent = state.content.search.budget
+    _, lost = state.content.search_over("sha256 differs", board_of(state))
+    assert [each.id for each in lost] == [0]

@@ -68,3 +68,21 @@ def test_sources_of_which_nothing_is_stored_help_a_few_at_a_time(sources: list[S
             ties.given(each.id, owner)
             break
     assert helpers == ASKED_MAX
+
+
+def test_of_each_contributor_the_longest_range_counts_and_the_longest_come_first() -> None:
+    rows = ((0, 2, 0), (2, 9, 1), (9, 20, 0), (20, 23, 1), (23, 28, 2))
+    ties = Ties(rows, Identity(), named([source(number) for number in range(3)]))
+    assert ties.longest == ((9, 20, 0), (2, 9, 1), (23, 28, 2))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_source_without_offsets_ties_by_the_beginning_of_the_file_or_not_at_all(tied: bool) -> None:
+    sources = [source(number) for number in range(3)]
+    sources[2].traits = SourceTraits(restart_cost_s=0.1, offset_ok=False)
+    identity = Identity()
+    if tied:
+        identity.agree(2, 0, 3)
+    ties = Ties(((0, 8, 0), (8, 12, 1)), identity, named(sources))
+    assert list(ties.rows_for(sources[2])) == ([] if tied else [(0, 8, 0)])
+    assert list(Ties((), identity, named(sources)).rows_for(sources[2])) == []
