@@ -144,12 +144,12 @@ def test_a_group_that_has_lost_all_its_sources_gives_way_to_the_one_that_was_lef
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "b", 4, 2), stored(state, "a", 0, 3))
     disputed(state, "a", 4)
-    assert state.sources[1].state is SourceState.BANNED
+    assert [each.usable for each in state.sources.values()] == [True, False]
     state.sources[0].state = SourceState.BANNED
     lost = state.content.exclusion.other_group(board_of(state))
     assert [each.id for each in lost] == [0]
     assert not board_of(state).stored, "what a sent is of its file"
-    assert state.sources[1].state is SourceState.CANDIDATE
+    assert [each.usable for each in state.sources.values()] == [False, True]
     assert state.content.exclusion.other_group(board_of(state)) == [], "a was tried"
 
 
