@@ -45,7 +45,7 @@ from protocol.model.job_records import (
 )
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import FolderView
-from protocol.model.source_url import public_url
+from protocol.model.source_url import public_url, without_login
 from storage.durable import make_private
 from storage.job_store_schema import (
     ATTEMPTS,
@@ -60,6 +60,7 @@ from storage.job_store_schema import (
     StoreFault,
     check_store,
     open_store,
+    report_once,
 )
 
 __all__ = ["JobStore", "StoreFault", "check_store"]
@@ -92,10 +93,10 @@ _LOGINS: Final = (
 
 
 class LoginStore:
-    """Passwords of addresses and request headers, apart from the job store and only while their jobs live.
+    """Passwords and signatures of addresses, and request headers, apart from the job store and while their jobs live.
 
-    The job store has the addresses without user and password and no headers, so a copy, a backup or a report of it
-    holds no secret. This file beside it, readable by its owner alone, has them whole and overwrites what is deleted.
+    The job store has the addresses as they are shown and no headers, so a copy, a backup or a report of it holds no
+    secret. This file beside it, readable by its owner alone, has them whole and overwrites what is deleted.
     Keys are a job and the number of a source, `HTTP` for the job's HTTP options. Used by one thread.
 
     Written before the job store's rows and cleared after them: a crash in between leaves an entry too many, which
@@ -116,6 +117,7 @@ class LoginStore:
     def _open(self, path: str) -> None:
         make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._db.execute("PRAGMA secure_delete = ON")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(_LOGINS)
@@ -126,9 +128,14 @@ class LoginStore:
     def close(self) -> None:
         self._db.close()
 
-    def get(self, id: str, number: int, without: str) -> str:
-        """Return the text that was kept, else what the job store has in its place."""
-        return self._texts.get((id, number), without)
+    def http(self, id: str) -> str:
+        """Return the HTTP options of a job that were kept, as JSON; empty when there are none."""
+        return self._texts.get((id, HTTP), "")
+
+    def url(self, id: str, number: int, shown: str) -> str:
+        """Return the address that was kept, else what the job store has in its place: where the two differ, too."""
+        kept = self._texts.get((id, number), shown)
+        return kept if public_url(kept) == shown else shown
 
     def put(self, id: str, number: int, text: str) -> None:
         """Keep a text; the same again costs nothing."""
@@ -137,24 +144,29 @@ class LoginStore:
             self._texts[id, number] = text
 
     def put_url(self, id: str, number: int, url: str) -> str:
-        """Keep the address if it holds a login; return it without."""
+        """Keep the address if it holds a secret; return it without."""
         shown = public_url(url)
         if shown != url:
             self.put(id, number, url)
         return shown
 
-    def drop(self, id: str) -> None:
-        """Forget the logins of a job that has ended."""
-        held = [key for key in self._texts if key[0] == id]
-        if held:
-            self._db.execute("DELETE FROM logins WHERE id = ?", (id,))
-            for key in held:
-                del self._texts[key]
+    def drop(self, id: str, *, signed: bool = False) -> None:
+        """Forget the logins of a job that has ended. `signed`: not its signed addresses, which a retry needs."""
+        held = {key: text for key, text in self._texts.items() if key[0] == id}
+        kept = {key: without_login(text) for key, text in held.items() if signed and key[1] != HTTP}
+        kept = {key: url for key, url in kept.items() if url != public_url(url)}
+        if held == kept:
+            return
+        self._db.execute("DELETE FROM logins WHERE id = ?", (id,))
+        for key in held:
+            del self._texts[key]
+        for (_, number), url in kept.items():
+            self.put(id, number, url)
 
-    def keep_only(self, living: Container[str]) -> None:
-        """Forget the logins of all other jobs."""
+    def keep_only(self, living: Container[str], signed: Container[str]) -> None:
+        """Forget the logins of all other jobs, of these `signed` all but their signed addresses."""
         for id in {id for id, _ in self._texts if id not in living}:
-            self.drop(id)
+            self.drop(id, signed=id in signed)
 
 
 class JobStore:
@@ -176,14 +188,15 @@ class JobStore:
     def _settle_logins(self) -> None:
         """Forget the logins of jobs that live no more; move those that an older program left in the store."""
         living = {id for (id,) in self._db.execute(f"SELECT id FROM jobs WHERE {_LIVING}")}
-        self._logins.keep_only(living)
-        for row in self._db.execute(SOURCES.select + "WHERE url LIKE '%@%'").fetchall():
+        unsealed = {id for (id,) in self._db.execute("SELECT id FROM jobs WHERE state != 'sealed'")}
+        self._logins.keep_only(living, unsealed)
+        for row in self._db.execute(SOURCES.select + "WHERE url LIKE '%@%' OR url LIKE '%=%'").fetchall():
             with suppress(DamagedRow):
                 source = SOURCES.row(row)
                 shown = self._logins.put_url(source.id, source.number, source.url)
                 if shown != source.url:
                     self._db.execute(SOURCES.put, SOURCES.values(source.but(url=shown)))
-        self._logins.keep_only(living)
+        self._logins.keep_only(living, unsealed)
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- writing
@@ -202,7 +215,7 @@ class JobStore:
         for write in writes:
             match write:
                 case SaveJob(job) if job.state in ENDED and not job.number:
-                    self._logins.drop(job.id)
+                    self._logins.drop(job.id, signed=job.state != "sealed")
                 case DropJob(id):
                     self._logins.drop(id)
 
@@ -343,7 +356,7 @@ class JobStore:
         rows = list(rows)
         found = {source.number: source for source in SOURCES.rows(rows)}
         return [
-            found[number].but(url=self._logins.get(id, number, found[number].url))
+            found[number].but(url=self._logins.url(id, number, found[number].url))
             if number in found
             else SourceRecord(id=id, number=number, url="", peer="", path="", left="dropped", reason=_DAMAGED)
             for number in range(max([len(rows) - 1, *found]) + 1)
@@ -354,22 +367,31 @@ class JobStore:
         return [self._with_secrets(job) for job in JOBS.rows(rows, stub=_damaged_job)]
 
     def _without_secrets(self, job: JobRecord) -> JobRecord:
-        """Keep headers, cookies, logins and the proxy's password apart; return the row without them."""
+        """Keep headers, cookies, logins and those of proxy and referring page apart; return the row without."""
         http = job.spec.http
-        shown = http.but(headers=(), proxy=public_url(http.proxy), cookies=(), logins=())
+        proxy, referer = public_url(http.proxy), public_url(http.referer)
+        shown = http.but(headers=(), proxy=proxy, cookies=(), logins=(), referer=referer)
         if shown == http:
             return job
-        self._logins.put(job.id, HTTP, json.dumps([http.headers, http.proxy, http.cookies, http.logins]))
+        secrets = [http.headers, http.proxy, http.cookies, http.logins, http.referer]
+        self._logins.put(job.id, HTTP, json.dumps(secrets))
         return job.but(spec=job.spec.but(http=shown))
 
     def _with_secrets(self, job: JobRecord) -> JobRecord:
-        kept = self._logins.get(job.id, HTTP, "")
+        kept = self._logins.http(job.id)
         if not kept:
             return job
-        headers, proxy, *more = json.loads(kept)
-        cookies, logins = more or ((), ())  # an older program knew neither
-        http = job.spec.http.but(headers=tuple(headers), proxy=proxy, cookies=tuple(cookies), logins=tuple(logins))
-        return job.but(spec=job.spec.but(http=http))
+        try:
+            headers, proxy, *more = json.loads(kept)
+            cookies, logins, referer = (
+                *more,
+                *((), (), job.spec.http.referer)[len(more) :],
+            )  # older programs knew fewer
+            http = job.spec.http.but(headers=tuple(headers), proxy=proxy, cookies=tuple(cookies), logins=tuple(logins))
+        except (ValueError, TypeError):
+            report_once(f"the logins of job {job.id} are damaged")
+            return job
+        return job.but(spec=job.spec.but(http=http.but(referer=referer)))
 
     def files(self) -> list[JobFiles]:
         return FILES.rows(self._db.execute(FILES.select))

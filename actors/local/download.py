@@ -45,7 +45,7 @@ from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 from protocol.model.filenames import safe_name
 from protocol.model.integrity.metalink import Pieces
 from protocol.model.job_spec import PieceHashes
-from protocol.model.source_url import name_from_url
+from protocol.model.source_url import is_masked, name_from_url
 from storage.existing import write_mirrors
 from storage.layout import PART_SUFFIX
 from storage.pieces import write_pieces
@@ -266,7 +266,7 @@ class JobRequest:
     def mirrors(self) -> list[str]:
         """Addresses of servers that sent bytes of the file, without what is ours alone."""
         found = (each.name.partition("#")[0] for each in self._sources.values() if each.bytes_stored)
-        return [name for name in found if name.startswith("http")]
+        return [name for name in found if name.startswith("http") and not is_masked(name)]
 
     def post(self) -> None:
         post = self._supervisor.bus.post

@@ -7,6 +7,7 @@ speak about addresses that were refused.
 import re
 import socket
 import unicodedata
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
@@ -31,8 +32,52 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _WINDOW: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
+_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=&;#?/]{1,200})=([^&#]*)")
+_SECRET_NAME: Final = re.compile(
+    r"(?:^|[^a-z])(?:sig|key|pass|pw|pwd|pin|otp|sid|sas|code|hash|hmac|md5|sha1|sha256|st)(?![a-z])"
+    r"|token|signature|secret|passw|auth(?!or)|credential|session|api-?key|access-?key|key-?pair|policy|jwt|ticket"
+    r"|^x-(?:amz|goog|oss|cos|obs|ms)-|^hdn",
+)
+"""Names, in lower case and with dashes, of query parts that open what they belong to: signatures, tokens, keys."""
+_OPAQUE: Final = re.compile(
+    r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_+/=~-]{20,}|[\w-]{16,}(?:\.[\w-]{8,}){2,}"
+)
+"""A value that means nothing to people, whatever its name: random bytes in hex or base64, a signed token."""
+_MASKED: Final = re.compile(r"=\*\*\*[0-9a-f]{3}(?=[&;#]|$)")
+
+
 def public_url(url: str) -> str:
-    """The address without ``user:password@``: the only form that may be shown, logged or recorded.
+    """The address without ``user:password@`` and with query parts that are secret masked.
+
+    It is the only form that may be shown, logged or recorded. What is left of a masked value, 12 bits of a check sum,
+    tells the addresses of one job apart, and nobody the value.
+    """
+    shown = without_login(url)
+    return shown if is_slsk(shown) or "=" not in shown else _PARAMETER.sub(_masked, shown)
+
+
+def is_masked(url: str) -> bool:
+    """Return whether an address was made by `public_url` of one with secret query parts: it opens nothing."""
+    return _MASKED.search(url) is not None
+
+
+def _masked(found: re.Match[str]) -> str:
+    name, value = unquote(found[1]).lower().replace("_", "-"), found[2]
+    plain = unquote(value)
+    if not value or _MASKED.fullmatch(f"={value}"):
+        return found[0]
+    if _SECRET_NAME.search(name) or _OPAQUE.fullmatch(plain) or (plain != value and _inner(plain) != plain):
+        return f"{found[1]}=***{zlib.crc32(value.encode('utf-8', 'replace')) & 0xFFF:03x}"
+    return f"{found[1]}={_inner(value)}"
+
+
+def _inner(value: str) -> str:
+    """A value that may be an address itself, or hold more parts, as it may be shown."""
+    return public_url(value) if "://" in value else _PARAMETER.sub(_masked, value)
+
+
+def without_login(url: str) -> str:
+    """The address without ``user:password@``, the rest as it is.
 
     A password with an unescaped slash makes the address malformed; then everything up to the last ``@`` goes,
     because showing too little is the smaller mistake.

@@ -10,12 +10,14 @@ import pytest
 
 from protocol.model.job_records import DropJob, JobRecord, SaveJob, SaveLimit, SaveSource, SourceRecord
 from protocol.model.job_spec import HttpOptions
+from protocol.model.source_url import public_url
 from storage.job_store import JobStore
 from storage.job_store_schema import SOURCES
 from storage.peer_store import PeerStore
 from tests.storage.test_job_store import job
 
-SECRETS = (b"s3cret", b"Bearer-t0ken", b"pr0xy-pass", b"c00kie", b"netrc-w0rd")
+SECRETS = (b"s3cret", b"Bearer-t0ken", b"pr0xy-pass", b"c00kie", b"netrc-w0rd", b"s1gned", b"ref-tok")
+SIGNED = "https://host/f?v=1&X-Amz-Signature=s1gned"
 
 
 def ordered(at: int = 1, **changes: object) -> JobRecord:
@@ -23,7 +25,7 @@ def ordered(at: int = 1, **changes: object) -> JobRecord:
     http = HttpOptions(
         headers=("Authorization: Bearer-t0ken",),
         proxy="http://me:pr0xy-pass@proxy:3128",
-        referer="r",
+        referer="https://host/page?token=ref-tok",
         cookies=("host\tFALSE\t/\tFALSE\t0\ta\tc00kie",),
         logins=("host\tme\tnetrc-w0rd",),
     )
@@ -69,9 +71,45 @@ def test_secrets_are_gone_when_the_job_has_ended(store: JobStore, tmp_path: Path
     assert [each.url for each in store.sources("id-1")] == ["https://host/f"]
     found = store.job("id-1")
     assert found is not None
-    assert found.spec.http == HttpOptions(proxy="http://proxy:3128", referer="r")
+    assert found.spec.http.but(referer="") == HttpOptions(proxy="http://proxy:3128")
     store.close()
     assert holders(tmp_path) == set()
+
+
+@pytest.mark.parametrize("state", ["sealed", "failed", "cancelled"])
+def test_a_signed_address_of_a_job_that_may_be_tried_again_stays_apart_without_its_login(
+    store: JobStore, tmp_path: Path, state: str
+) -> None:
+    signed = source(number=1).but(url=SIGNED.replace("//", "//me:s3cret@"))
+    store.apply([SaveSource(signed)])
+    assert store.sources("id-1")[1] == signed
+    store.apply([SaveJob(ordered().but(state=state))])
+    for _ in range(2):
+        assert store.sources("id-1")[1].url == (public_url(SIGNED) if state == "sealed" else SIGNED)
+        assert holders(tmp_path) == (set() if state == "sealed" else {"logins.sqlite"})
+        assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.iterdir())
+        store.close()
+        store = JobStore(str(tmp_path / "jobs.sqlite"))
+    store.apply([DropJob("id-1")])
+    assert holders(tmp_path) == set()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(-1, "[1, 2"), (-1, "[1, 2]"), (-1, "7"), (-1, b"\xff["), (0, "https://evil/f"), (0, b"\xff")]
+)
+def test_a_changed_row_of_the_login_store_costs_its_login_only(
+    store: JobStore, tmp_path: Path, number: int, text: str | bytes
+) -> None:
+    store.close()
+    with sqlite3.connect(tmp_path / "logins.sqlite") as db:
+        db.execute("UPDATE logins SET text = CAST(? AS TEXT) WHERE number = ?", (text, number))
+    db.close()
+    store = JobStore(str(tmp_path / "jobs.sqlite"))
+    [(found, sources, _)] = store.living()
+    assert (sources[0].url == "https://host/f") == (number == 0)
+    assert (found == ordered()) == (number != -1)
+    store.close()
 
 
 def test_secrets_of_a_deleted_job_are_gone(store: JobStore, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from protocol.model.errors import BadUsage
 from protocol.model.http_options import COOKIES_CHARS_MAX, cookies_for
 from protocol.model.job_spec import FAILURES_MAX, STALL_TIMEOUT_S, TIMEOUT_S, HttpOptions
 from protocol.model.printable import count_of, printable
-from protocol.model.source_url import is_slsk
+from protocol.model.source_url import is_masked, is_slsk
 from protocol.model.units import show_size
 from protocol.model.value import Struct, replace
 
@@ -271,7 +271,8 @@ def of_job(link: Link, word: str, options: ExportOptions) -> ExportOptions:
         if options.manifest:
             rows = tuple((row["startByte"], row["stopByte"], row["url"] or "") for row in _ranges(daemon, id))
             return replace(options, ranges=rows, chunk_size=job["chunkSize"])
-    urls = [row["url"] for row in job["sources"] if row["url"].lower().startswith("http") and row["bytesStored"] > 0]
+    sent = [row["url"] for row in job["sources"] if row["bytesStored"] > 0]
+    urls = [url for url in sent if url.lower().startswith("http") and not is_masked(url)]
     return replace(options, mirrors=(*options.mirrors, *urls))
 
 

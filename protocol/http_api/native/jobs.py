@@ -34,7 +34,7 @@ from protocol.messages.job_commands import UNCHANGED
 from protocol.model.integrity.metalink import MEDIA_TYPES, write_metalink
 from protocol.model.job_records import EventEntry
 from protocol.model.job_views import Bottleneck, ChunkDigest, JobView
-from protocol.model.source_url import is_slsk
+from protocol.model.source_url import is_masked, is_slsk
 
 States = Annotated[
     list[schemas.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
@@ -242,14 +242,16 @@ class _Jobs:
     async def get_metalink(self, id: JobId) -> Response:
         """Name, size, the digest that was given, and the HTTP mirrors, those that sent most first.
 
-        Soulseek users are left out: the document is for any program. 409 while the size is not known, or without a
-        mirror. Piece hashes need the finished file: see the command export.
+        Soulseek users are left out: the document is for any program. So are signed addresses, which are secret. 409
+        while the size is not known, or without a mirror. Piece hashes need the finished file: see the command export.
         """
         row = await detail(self._gateway, id)
         job = row.job
         senders = sorted(row.sources, key=lambda source: (-source.bytes_stored, source.number))
         banned = ("banned", "dropped")
-        urls = [one.url for one in senders if not is_slsk(one.url) and one.standing not in banned]
+        urls = [
+            one.url for one in senders if not is_slsk(one.url) and one.standing not in banned and not is_masked(one.url)
+        ]
         if job.size_bytes < 0 or not urls:
             why = "no source is a mirror" if job.size_bytes >= 0 else "its size is not known yet"
             raise RefusedError("conflict", "", f"a Metalink would be of no use: {why}")

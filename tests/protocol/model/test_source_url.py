@@ -7,7 +7,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from protocol.model.source_url import check_url, host_of, http_host, name_from_url, public_url, same_url_key, wire_host
+from protocol.model.source_url import (
+    check_url,
+    host_of,
+    http_host,
+    is_masked,
+    name_from_url,
+    public_url,
+    same_url_key,
+    wire_host,
+)
 
 words = st.text(ascii_letters + "0123456789-._~%!$&'()*+,;=", min_size=1, max_size=12)
 secrets = st.text(st.characters(exclude_characters="/?#\\", exclude_categories=["Cs"]), min_size=6, max_size=20)
@@ -50,6 +59,51 @@ def test_no_refusal_quotes_a_password(user: str, password: str, scheme: str, tai
 @pytest.mark.parametrize("url", ["http://host/a@b", "http://host:80/@scope/pkg", "https://[::1]:8443/x@y", "host/a"])
 def test_an_at_sign_in_the_path_stays(url: str) -> None:
     assert public_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/f?token={}", "/f?a=1&sig={}&b=2", "/f?X-Amz-Signature={}&X-Amz-Date=2", "/f?X-Goog-Credential={}",
+        "/f?a=1;key={}",
+        "/f?%74oken={}", "/f;jsessionid={}?a=1", "/f?a#access_token={}", "/f?AWSAccessKeyId={}", "/f?hdnts={}",
+        "/f?u=http://host/?token={}", "/f?u=http%3A%2F%2Fhost%2F%3Ftoken%3D{}", "/f?sig=a;{}",
+        "/f?sig={}?x", "/f?API_Key={}", "/f?md5={}&expires=1", "/f?userPassword={}", "/f?Policy={}&Key-Pair-Id=1",
+    ],
+)  # fmt: skip
+@given(st.text(ascii_letters, min_size=6, max_size=20))
+def test_a_secret_in_a_query_never_appears(place: str, secret: str) -> None:
+    assume(secret not in place)
+    shown = public_url(f"https://host{place.format(secret)}")
+    assert secret not in shown
+    assert shown.startswith("https://host/f")
+    assert is_masked(shown)
+    assert public_url(shown) == shown
+
+
+@given(
+    st.sampled_from(
+        ["0123456789abcdef01234567", "Zm9vYmFyYmF6cXV4MTIz", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ9.abcdefghi-_"]
+    )
+)
+def test_a_value_that_means_nothing_to_people_is_masked_whatever_its_name(value: str) -> None:
+    assert value not in public_url(f"https://host/f?v={value}")
+
+
+@pytest.mark.parametrize(
+    "query", ["q=1&mail=me@there", "file=ubuntu-24.04-desktop-amd64.iso", "design=1&author=me&n=signal", "id=12345678"]
+)
+def test_a_query_without_secrets_stays(query: str) -> None:
+    assert public_url(f"https://host/f?{query}") == f"https://host/f?{query}"
+    assert not is_masked(f"https://host/f?{query}")
+
+
+def test_a_login_of_an_address_inside_another_is_hidden() -> None:
+    assert public_url("https://host/f?u=http://me:word@host/") == "https://host/f?u=http://host/"
+
+
+def test_masked_addresses_of_other_secrets_differ() -> None:
+    assert len({public_url(f"https://host/f?token={word}") for word in ("one", "two", "three")}) == 3
 
 
 @given(st.text(max_size=60))
