@@ -95,13 +95,15 @@ def sync_data(fd: int, path: str) -> None:
 _NO_UNNAMED: Final = (*_NO_LINKS, errno.EISDIR, errno.ENOENT, errno.EXDEV)
 """A file system, or a system without /proc, that cannot make a file without a name and name it later."""
 _MARK: Final = "user.shoal"
-"""Extended attribute of the files that this program made and may therefore change and delete."""
+"""Extended attribute of the files that this program made and may therefore change and delete.
+
+Its value is the file's inode: a copy, which a program or user may have made and go on with, is not ours."""
 
 
 def set_mark(fd: int) -> bool:
     """Mark a file as ours. False where the file system keeps no extended attributes."""
     try:
-        os.setxattr(fd, _MARK, b"1")
+        os.setxattr(fd, _MARK, b"%d" % os.fstat(fd).st_ino)
     except (OSError, AttributeError):
         return False
     return True
@@ -110,7 +112,7 @@ def set_mark(fd: int) -> bool:
 def has_mark(fd: int) -> bool:
     """Return whether this program made the file."""
     try:
-        return os.getxattr(fd, _MARK) == b"1"
+        return os.getxattr(fd, _MARK) == b"%d" % os.fstat(fd).st_ino
     except (OSError, AttributeError):
         return False
 

@@ -18,6 +18,7 @@ from storage.durable import Folder, disk_faults, has_mark, set_mark, sync_data, 
 from storage.layout import CHUNKS_MAX, PART_SUFFIX, RECORDS_SUFFIX, UNKNOWN, Layout
 from storage.rehash import Progress, matching, no_progress, rechunked
 
+_READ_BYTES: Final = 1 << 20
 ROOM_BYTES: Final = 16 << 20
 """Free space needed after a full disk, unless less is missing: with less it would be full again at once."""
 
@@ -217,10 +218,18 @@ def _foreign(path: str) -> PartFileFault:
 def is_ours(part: FoundPart, contents: JournalContents, matches: Callable[[], bool]) -> bool:
     """Return whether a part file beside a journal of ours is ours too.
 
-    Its mark says so. Without a mark, which a copy on another file system may have lost, the bytes must: `matches` tells
-    whether any chunk matches its record.
+    Its mark says so. Without a mark, which a copy may have lost and some file systems keep none of, the bytes must:
+    `matches` tells whether any chunk matches its record. Where there are no marks, one without any byte is ours.
     """
-    return part.mark or (contents.header is not None and (contents.header.unmarked or matches()))
+    unmarked = contents.header is not None and contents.header.unmarked
+    return part.mark or (contents.header is not None and matches()) or (unmarked and _is_blank(part))
+
+
+def _is_blank(part: FoundPart) -> bool:
+    """Return whether a file holds nothing but zeros, as one whose chunks did not come yet."""
+    with disk_faults(part.name):
+        reads = (os.pread(part.fd, _READ_BYTES, at) for at in range(0, part.size_bytes, _READ_BYTES))
+        return not any(any(read) for read in reads)
 
 
 def _check_count(layout: Layout, place: str) -> None:

@@ -79,6 +79,26 @@ def test_foreign_records_are_left_alone(tmp_path: Path, held: bytes, part: bytes
     assert fingerprint(tmp_path) == before
 
 
+@pytest.mark.parametrize("held", [FOREIGN, b"short", DATA])
+def test_a_foreign_part_file_with_the_attributes_of_ours_is_left_alone(tmp_path: Path, held: bytes) -> None:
+    """As ``cp -a`` leaves it, of a part file of ours: the copy is the user's."""
+    leave_part(tmp_path, DATA, [(0, 4)])
+    ours = tmp_path / PART
+    attributes = {name: os.getxattr(ours, name) for name in os.listxattr(ours)}
+    assert attributes, "this file system keeps none"
+    other = tmp_path / f"copy-{PART}"
+    other.write_bytes(held)
+    for name, value in attributes.items():
+        os.setxattr(other, name, value)
+    for name in (PART, RECORDS):
+        (tmp_path / name).unlink()
+    other.rename(ours)
+    assert refused(tmp_path).kind is PartFileFaultKind.OTHER_JOB
+    assert "left alone" in discard(str(tmp_path), NAME)
+    assert ours.read_bytes() == held
+
+
+@pytest.mark.usefixtures("marks")
 @pytest.mark.parametrize("size", [len(DATA), -1])
 def test_a_foreign_part_file_beside_records_of_ours_is_left_alone(tmp_path: Path, size: int) -> None:
     target = opened(tmp_path, size).part
@@ -107,6 +127,12 @@ def test_a_copied_part_file_without_its_mark_is_discarded_by_its_bytes(tmp_path:
     (tmp_path / PART).write_bytes(DATA)
     assert discard(str(tmp_path), NAME) == ""
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("marks")
+def test_ours_that_has_no_chunk_yet_goes_on_on_every_file_system(tmp_path: Path) -> None:
+    leave_part(tmp_path, DATA, [])
+    finish(opened(tmp_path, len(DATA)), DATA)
 
 
 @pytest.mark.usefixtures("marks", "unnamed")
