@@ -94,6 +94,7 @@ def sync_data(fd: int, path: str) -> None:
 
 _NO_UNNAMED: Final = (*_NO_LINKS, errno.EISDIR, errno.ENOENT, errno.EXDEV)
 """A file system, or a system without /proc, that cannot make a file without a name and name it later."""
+_NOT_PLAIN: Final = "it is not a plain file: move it away"
 _MARK: Final = "user.shoal"
 """Extended attribute of the files that this program made and may therefore change and delete.
 
@@ -328,19 +329,40 @@ def make_folder(path: str, sync: str, roots: tuple[str, ...] = ()) -> None:
 
 
 def make_private(path: str) -> None:
-    """Make a file, and its folder, that only their owner may read; those that are there are tightened.
+    """Make a file for a database, and its folder, that only their owner may read; those that are there are tightened.
 
-    Raises OSError. Files that SQLite makes beside a database have the database's mode.
+    Raises OSError, also for what is no plain file: through a link another file would be changed, a pipe be waited for.
+    Files that SQLite makes beside a database have the database's mode.
     """
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, mode=0o700, exist_ok=True)
     make_folder_private(folder)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for companion in ("-journal", "-wal", "-shm"):
+        check_plain(path + companion)
+    fd = open_plain(path, os.O_RDWR | os.O_CREAT)
     try:
-        if os.fstat(fd).st_mode & 0o077:
+        status = os.fstat(fd)
+        if status.st_mode & 0o077 and status.st_nlink == 1:
             os.fchmod(fd, 0o600)
     finally:
         os.close(fd)
+
+
+def open_plain(path: str, flags: int) -> int:
+    """Open a file of our own, made with mode 0600. Raises OSError, also for what is no plain file, unopened."""
+    check_plain(path)
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, _NOT_PLAIN, path)
+    return fd
+
+
+def check_plain(path: str) -> None:
+    """Raise OSError for what is there and is no plain file."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, _NOT_PLAIN, path)
 
 
 def make_folder_private(folder: str) -> None:

@@ -58,7 +58,7 @@ from storage.job_store_schema import (
     WISHES,
     DamagedRow,
     StoreFault,
-    check_store,
+    check_rows,
     open_store,
     report_once,
 )
@@ -169,17 +169,33 @@ class LoginStore:
             self.drop(id, signed=id in signed)
 
 
+def check_store(path: str) -> list[str]:
+    """Check the store at `path` as `check_rows` does, and the logins beside it. Raises `StoreFault`."""
+    damaged = check_rows(path)
+    _opened_logins(path).close()
+    return damaged
+
+
+def _opened_logins(path: str) -> LoginStore:
+    try:
+        return LoginStore(path)
+    except OSError as error:
+        raise StoreFault(f"{error.filename or path}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StoreFault(f"{path}: the logins beside it cannot be used: {error}") from error
+
+
 class JobStore:
     """Owner of the connection. `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later."""
 
     def __init__(self, path: str) -> None:
         self._db = open_store(path)
         try:
-            self._logins = LoginStore(path)
+            self._logins = _opened_logins(path)
             self._settle_logins()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, StoreFault):
             self._db.close()
-            raise StoreFault(f"{path}: the logins beside it cannot be used: {error}") from error
+            raise
 
     def close(self) -> None:
         self._logins.close()

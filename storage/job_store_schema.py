@@ -5,6 +5,7 @@ program can still open such a store. `VERSION` rises only where it must not.
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from protocol.model.job_records import (
     Wish,
 )
 from protocol.model.value import Column, RowFormat, Value
-from storage.durable import make_private
+from storage.durable import make_private, open_plain
 
 APPLICATION_ID: Final = 0x53686F61
 """``Shoa``: says in the file's head whose it is."""
@@ -212,7 +213,7 @@ def open_store(path: str) -> sqlite3.Connection:
 def _look_at_head(path: str) -> None:
     """Refuse what can be refused without SQL: even opening a database may change it."""
     try:
-        with open(path, "rb") as file:
+        with open(open_plain(path, os.O_RDONLY), "rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         return
@@ -278,7 +279,7 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
     return f"{path} is damaged ({error}); move it away to begin with an empty one"
 
 
-def check_store(path: str) -> list[str]:
+def check_rows(path: str) -> list[str]:
     """Check the store at `path`, made if there is none; return its damaged rows, a line each.
 
     Events are left out: there are many, and nothing depends on one. Raises `StoreFault` where the store cannot be used.

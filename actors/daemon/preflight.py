@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from protocol.config.paths import ADDRESS_FILE, made_api_key, session_key
+from protocol.config.paths import ADDRESS_FILE, API_KEY_FILE, SESSION_KEY_FILE, made_api_key, replace_file, session_key
 from protocol.config.settings import ADMINISTRATOR, ANYWHERE, ApiKey, ApiSettings, Settings
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable
-from storage.durable import make_folder_private
+from storage.durable import check_plain, make_folder_private, open_plain
 from storage.job_store import StoreFault, check_store
 
 LOCK_FILE: Final = "lock"
@@ -51,9 +51,9 @@ def locked_state(folder: str) -> Iterator[None]:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         make_folder_private(folder)
-        fd = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_plain(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise CannotStart(f"the state folder {shown} cannot be written: {error.strerror}") from None
+        raise CannotStart(f"the state folder {shown} cannot be written: {_said(error)}") from None
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,6 +62,10 @@ def locked_state(folder: str) -> Iterator[None]:
             who = f" (process {owner})" if owner.isdigit() else ""
             raise CannotStart(f"the state folder {shown} is in use by another daemon{who}") from None
         _try_writing(folder, f"the state folder {shown}")
+        if os.pread(fd, 40, 0).strip(b"0123456789\n"):
+            raise CannotStart(
+                f"{printable(os.path.join(folder, LOCK_FILE))} was not made by this program: move it away"
+            )
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         yield
@@ -74,8 +78,7 @@ def noted_address(state: str, address: str) -> Iterator[None]:
     """Note the API's URL in the state folder, where commands of this user find it. Raises `CannotStart`."""
     path = os.path.join(state, ADDRESS_FILE)
     try:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") + "\n")
+        replace_file(path, address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") + "\n")
     except OSError as error:
         raise CannotStart(f"{printable(path)} cannot be written: {error.strerror}") from None
     try:
@@ -124,13 +127,21 @@ def with_secrets(settings: Settings, state: str) -> tuple[Settings, str]:
     """
     api, path = settings.api, ""
     try:
+        for name in (API_KEY_FILE, SESSION_KEY_FILE):
+            check_plain(os.path.join(state, name))
         if api.authentication:
             key, path, _ = made_api_key(state)
             networks = LOOPBACK if api.keys or api.password else ANYWHERE
             api = replace(api, keys=(*api.keys, ApiKey(name="made", key=key, role=ADMINISTRATOR, networks=networks)))
         return replace(settings, api=api, jwt_key=session_key(state)), path
     except OSError as error:
-        raise CannotStart(f"the state folder {printable(state)} cannot be used: {error.strerror}") from None
+        raise CannotStart(f"the state folder {printable(state)} cannot be used: {_said(error)}") from None
+
+
+def _said(error: OSError) -> str:
+    """Return the words of the system, after the file's name where it has one."""
+    name = os.path.basename(str(error.filename or ""))
+    return f"{printable(name)}: {error.strerror}" if name else str(error.strerror)
 
 
 def listening(api: ApiSettings) -> socket.socket:

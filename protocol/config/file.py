@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.config.paths import FILE_NAME
+from protocol.config.paths import FILE_NAME, why_foreign
 from protocol.config.schema import Field, converted, fields_of
 from protocol.config.settings import TABLES
 from protocol.model.errors import BadConfig
@@ -56,11 +56,14 @@ class Document:
         return BadConfig(f"{self.shown}:{line_of(self.text, path)}: {what}")
 
 
-def read_file(path: Path | None) -> Document:
-    """Read and check a file. Raises `BadConfig` for anything that `TABLES` does not allow."""
+def read_file(path: Path | None, *, named: bool = True) -> Document:
+    """Read and check a file, `named` by the user or found.
+
+    Raises `BadConfig` for anything that `TABLES` does not allow, and for a file of others, see `why_foreign`.
+    """
     if path is None:
         return Document()
-    text, readable_by_all = _text_of(path)
+    text, readable_by_all = _text_of(path, named=named)
     document = Document(path=path, text=text, readable_by_all=readable_by_all)
     try:
         found = tomllib.loads(text)
@@ -77,19 +80,27 @@ def read_file(path: Path | None) -> Document:
     return document
 
 
-def _text_of(path: Path) -> tuple[str, bool]:
+def _text_of(path: Path, *, named: bool) -> tuple[str, bool]:
     shown = printable(str(path))
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            raw = file.read(FILE_BYTES_MAX + 1)
+        # A pipe may be named, and is waited for; one that was found is none of the user's.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if named else os.O_NONBLOCK))
+        try:
+            link, status = os.lstat(path), os.fstat(fd)
+            if (foreign := why_foreign(link, status, named=named)) == "":
+                with open(fd, "rb", closefd=False) as file:
+                    raw = file.read(FILE_BYTES_MAX + 1)
+        finally:
+            os.close(fd)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         why = error.strerror if isinstance(error, OSError) else "no possible path"
         raise BadConfig(f"{shown} cannot be read: {why}") from None
+    if foreign:
+        raise BadConfig(f"{'./' if path == Path(FILE_NAME) and not named else ''}{shown} is not read, {foreign}")
     if len(raw) > FILE_BYTES_MAX:
         raise BadConfig(f"{shown} is longer than {FILE_BYTES_MAX} bytes: that is no {FILE_NAME}")
     try:
-        return raw.decode("utf-8-sig"), stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+        return raw.decode("utf-8-sig"), stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
     except UnicodeDecodeError:
         raise BadConfig(f"{shown} is not UTF-8") from None
 

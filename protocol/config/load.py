@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.config.file import Document, KeyPath, Values, credential_name, read_file, variables_of
-from protocol.config.paths import FILE_NAME, downloads_folder, find_file, state_folder
+from protocol.config.paths import FILE_NAME, downloads_folder, find_file, named_file, state_folder
 from protocol.config.schema import Field, converted, converted_word, fields_of, is_loopback
 from protocol.config.settings import (
     ADMINISTRATOR,
@@ -93,10 +93,11 @@ class ConfigSource:
 
     def __init__(self, config: str = "", environ: Mapping[str, str] | None = None, *, here: bool = True) -> None:
         self.environ = environ = os.environ if environ is None else environ
-        self.document = read_file(find_file(config, environ, here=here))
+        named = bool(named_file(config, environ))
+        self.document = read_file(find_file(config, environ, here=here), named=named)
         self.notes: tuple[str, ...] = ()
         """Lines that the user should read once, besides those of the account."""
-        if self.document.path == Path(FILE_NAME) and not config and not environ.get("SHOAL_CONFIG", ""):
+        if self.document.path == Path(FILE_NAME) and not named:
             self.notes = (f"the configuration is ./{FILE_NAME} of this folder",)
 
     def login(self) -> Account:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from protocol.model.errors import BadConfig
-
 API_KEY_FILE: Final = "api-key"
 ADDRESS_FILE: Final = "address"
 """In the state folder while a daemon runs: the URL of its API."""
@@ -17,17 +15,11 @@ FILE_NAME: Final = "shoal.toml"
 
 
 def find_file(config: str, environ: Mapping[str, str], *, here: bool) -> Path | None:
-    """The configuration file that was named, else the first that is there. `here`: the current folder is a place too.
-
-    A file of the current folder that another user owns or may write is refused: it could name programs to run and
-    servers to send the password to. Raises `BadConfig`.
-    """
-    named = config or environ.get("SHOAL_CONFIG", "")
-    if named:
+    """The configuration file that was named, else the first that is there. `here`: also in the current folder."""
+    if named := named_file(config, environ):
         return Path(named)
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     if here and os.path.lexists(FILE_NAME):
-        _check_owner(FILE_NAME)
         return Path(FILE_NAME)
     path = Path(home, "shoal", FILE_NAME)
     return path if os.path.lexists(path) else None
@@ -38,21 +30,29 @@ def is_private(found: os.stat_result) -> bool:
     return found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o077
 
 
-def _check_owner(name: str) -> None:
-    try:
-        link, file = os.lstat(name), os.stat(name)
-    except OSError as error:
-        raise BadConfig(f"{name} cannot be read: {error.strerror}") from None
-    foreign = {one.st_uid for one in (link, file)} - {os.geteuid(), 0}
+def named_file(config: str, environ: Mapping[str, str]) -> str:
+    """Return the configuration file that the user named, by option or environment; empty: none."""
+    return config or environ.get("SHOAL_CONFIG", "")
+
+
+def why_foreign(link: os.stat_result, file: os.stat_result, *, named: bool) -> str:
+    """Return why a configuration is not read: it could name programs to run and servers to send a password to.
+
+    One that was found, not `named`, must be this user's (or the administrator's) plain file, which nobody else may
+    write; `link` is the status of its name. One that was named may be anybody's, but not everybody's. Empty: it is
+    read.
+    """
+    others = stat.S_IWOTH if named else stat.S_IWGRP | stat.S_IWOTH
+    foreign = set() if named else {one.st_uid for one in (link, file)} - {os.geteuid(), 0}
     if foreign:
         what = f"it belongs to another user (uid {min(foreign)})"
-    elif file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        what = "others may write it (chmod go-w)"
-    elif not stat.S_ISREG(file.st_mode):
+    elif not (named or stat.S_ISREG(file.st_mode)):
         what = "it is not a plain file"
+    elif stat.S_ISREG(file.st_mode) and file.st_mode & others:
+        what = "others may write it (chmod go-w)"
     else:
-        return
-    raise BadConfig(f"./{name} is not read, {what}; name the file that is meant with --config or SHOAL_CONFIG")
+        return ""
+    return what if named else f"{what}; name the file that is meant with --config or SHOAL_CONFIG"
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
@@ -90,21 +90,30 @@ def session_key(state: str) -> bytes:
 def _secret(path: str) -> tuple[str, bool]:
     """Return ``(secret in the file, whether it was made now)``.
 
-    The file is its owner's alone from the first moment on; one without a usable secret is replaced.
+    The file is its owner's alone from the first moment on; one without a usable secret, or of another user, who knows
+    it, is replaced.
     """
     with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii", errors="replace") as file:
-        word = file.read(256).strip()
-        if 16 <= len(word) <= 255 and word.isascii() and word.isprintable():
+        word, status = file.read(256).strip(), os.fstat(file.fileno())
+        own = status.st_uid in (os.geteuid(), 0)
+        if own and 16 <= len(word) <= 255 and word.isascii() and word.isprintable():
+            if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+                os.fchmod(file.fileno(), 0o600)
             return word, False
     import secrets
 
     word = secrets.token_urlsafe(32)
+    replace_file(path, word + "\n")
+    return word, True
+
+
+def replace_file(path: str, text: str) -> None:
+    """Write a file that its owner alone may read, in the place of what has its name. Raises OSError."""
     new = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(word + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-    return word, True

@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from actors.daemon.preflight import (
     listening,
     locked_state,
     made_folder,
+    noted_address,
     with_secrets,
 )
 from actors.daemon.systemd import SystemdNotifier
@@ -167,6 +169,64 @@ def test_a_job_store_that_cannot_be_used_is_said_before_anything_is_started(tmp_
     path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * 8192)
     with pytest.raises(CannotStart, match=r"jobs\.sqlite is damaged .*; move it away to begin with an empty one"):
         checked_job_store(str(tmp_path))
+
+
+STATE_FILES = ("lock", "address", "api-key", "session-key", "jobs.sqlite", "jobs.sqlite-wal", "logins.sqlite")
+
+
+def begun(state: Path) -> Settings:
+    """What the daemon does with its state folder before it starts anything."""
+    with locked_state(str(state)):
+        checked_job_store(str(state))
+        with noted_address(str(state), "http://127.0.0.1:5030"):
+            return with_secrets(Settings(daemon=DaemonSettings(state=str(state), downloads="/d")), str(state))[0]
+
+
+@pytest.mark.parametrize("name", STATE_FILES)
+@pytest.mark.parametrize("kind", ["pipe", "link", "device"])
+def test_what_is_no_file_in_the_place_of_a_state_file_is_said_and_not_followed(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    state, other = tmp_path / "state", tmp_path / "other"
+    state.mkdir(mode=0o700)
+    other.write_bytes(b"precious")
+    other.chmod(0o644)
+    if kind == "pipe":
+        os.mkfifo(state / name)
+    else:
+        (state / name).symlink_to("/dev/zero" if kind == "device" else other)
+    if name == "address":  # written anew by each daemon
+        begun(state)
+    else:
+        with pytest.raises(CannotStart, match=f"{name.removesuffix('-wal')}.*: it is not a plain file: move it away"):
+            begun(state)
+    assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"precious", 0o644)
+
+
+@pytest.mark.parametrize("name", STATE_FILES)
+def test_another_file_with_a_second_name_in_the_state_folder_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    state, other = tmp_path / "state", tmp_path / "other"
+    state.mkdir(mode=0o700)
+    other.write_bytes(b"precious")
+    other.chmod(0o644)
+    os.link(other, state / name)
+    with suppress(CannotStart):
+        begun(state)
+    assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"precious", 0o644)
+
+
+def test_a_key_that_others_could_read_is_tightened_and_one_of_another_user_replaced(tmp_path: Path) -> None:
+    keys = [tmp_path / name for name in ("api-key", "session-key")]
+    for key in keys:
+        key.write_text("known-to-others-0123456789\n")
+        key.chmod(0o644)
+    assert begun(tmp_path).jwt_key == b"known-to-others-0123456789"
+    assert [key.stat().st_mode & 0o777 for key in keys] == [0o600, 0o600]
+    if os.geteuid() == 0:
+        for key in keys:
+            os.chown(key, 65534, 65534)
+        assert begun(tmp_path).jwt_key != b"known-to-others-0123456789"
+        assert [key.stat().st_uid for key in keys] == [0, 0]
 
 
 def test_damaged_rows_of_the_job_store_are_notes_and_no_reason_not_to_start(tmp_path: Path) -> None:

@@ -308,23 +308,45 @@ def test_the_file_of_the_current_folder_is_read_by_commands_and_they_say_so() ->
     assert ConfigSource("", {"HOME": os.environ["HOME"], "SHOAL_CONFIG": "shoal.toml"}).notes == ()
 
 
+@pytest.fixture(params=["here", "home"])
+def found(request: pytest.FixtureRequest) -> Path:
+    """A place where a configuration is looked for, without a file yet."""
+    path = Path("shoal.toml") if request.param == "here" else Path(os.environ["HOME"], ".config/shoal/shoal.toml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @pytest.mark.parametrize("mode", [0o666, 0o602, 0o620, 0o660])
-def test_a_file_of_the_current_folder_that_others_may_write_is_refused(mode: int) -> None:
-    written(f'[soulseek]\nusername = "a"\npassword = "{SECRET}"\n', mode=mode)
-    with pytest.raises(BadConfig, match=r"^\./shoal\.toml is not read, others may write it \(chmod go-w\); name the"):
+def test_a_file_that_is_found_and_that_others_may_write_is_refused(found: Path, mode: int) -> None:
+    found.write_text(f'[soulseek]\nusername = "a"\npassword = "{SECRET}"\n')
+    found.chmod(mode)
+    with pytest.raises(BadConfig, match=r"shoal\.toml is not read, others may write it \(chmod go-w\); name the"):
         ConfigSource("", {"HOME": os.environ["HOME"]})
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only an administrator can give files away")
 @pytest.mark.parametrize("link", [False, True])
-def test_a_file_of_the_current_folder_of_another_user_is_refused(link: bool) -> None:
-    written("[soulseek]\nserver = '127.0.0.1'\n")
+def test_a_file_that_is_found_of_another_user_is_refused(found: Path, link: bool) -> None:
+    found.write_text("[soulseek]\nserver = '127.0.0.1'\n")
     if link:  # a file of ours that another one points to
-        Path("shoal.toml").rename("mine.toml")
-        Path("shoal.toml").symlink_to("mine.toml")
-    os.chown("shoal.toml", 65534, 65534, follow_symlinks=False)
+        found.rename(found.with_name("mine.toml"))
+        found.symlink_to("mine.toml")
+    os.chown(found, 65534, 65534, follow_symlinks=False)
     with pytest.raises(BadConfig, match=r"is not read, it belongs to another user \(uid 65534\)"):
         ConfigSource("", {"HOME": os.environ["HOME"]})
+    assert ConfigSource(str(found), {}).merged("soulseek") == {"server_host": "127.0.0.1"}, "it was named"
+
+
+def test_a_pipe_that_is_found_is_not_waited_for(found: Path) -> None:
+    os.mkfifo(found, 0o600)
+    with pytest.raises(BadConfig, match="it is not a plain file"):
+        ConfigSource("", {"HOME": os.environ["HOME"]})
+
+
+def test_a_named_file_that_everybody_may_write_is_refused() -> None:
+    written("[api]\nport = 7\n", mode=0o646)
+    with pytest.raises(BadConfig, match=r"^shoal\.toml is not read, others may write it \(chmod go-w\)$"):
+        load("shoal.toml", {})
 
 
 def test_units_of_the_get_table_are_those_of_the_options(tmp_path: Path) -> None:
