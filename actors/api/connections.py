@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protocol.http_api.middleware.request_scope import address_group
@@ -20,6 +21,13 @@ CONNECTIONS_MAX: Final = 768
 """In all: more than requests under way, half-sent bodies and anonymous requests together may be."""
 EACH_MAX: Final = 256
 """Of one address. A reverse proxy is one address too, and keeps far fewer open."""
+CHUNKS_FREE: Final = 1024
+CHUNK_BYTES_MIN: Final = 64
+"""A body may have this many chunks of any length; the mean length of all that are more is at least this."""
+OVERHEAD_BYTES_MAX: Final = 1 << 20
+"""What a body takes besides its bytes; more than the system gives at once, which may belong to the next request."""
+HEAD_BYTES_MAX: Final = 32 * 1024
+"""Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
 ANSWER_S_MAX: Final = 60.0
 """A request without a key or session takes no longer, whatever its sender reads of the answer."""
 
@@ -71,6 +79,35 @@ class ConnectionTable:
         return oldest is not None
 
 
+class BoundedParser(h11.Connection):
+    """h11's parser of one connection, with a bound on what a body costs besides its bytes.
+
+    Each chunk costs some 50 µs however short it is, and what stands beside its length is read and thrown away: a body
+    of a few bytes could take all of the server's time. Nothing that is sent on purpose has chunks of some bytes.
+    """
+
+    def __init__(self, head_bytes_max: int) -> None:
+        super().__init__(h11.SERVER, head_bytes_max)
+        self._received_bytes = self._body_bytes = self._chunks = 0
+
+    def receive_data(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        super().receive_data(data)
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._received_bytes = self._body_bytes = self._chunks = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += 1
+            self._body_bytes += len(event.data)
+            if self._chunks > CHUNKS_FREE + self._body_bytes // CHUNK_BYTES_MIN:
+                raise h11.RemoteProtocolError("the chunks are too short")
+            if self._received_bytes - self._body_bytes > OVERHEAD_BYTES_MAX:
+                raise h11.RemoteProtocolError("the chunks say too much besides")
+        return event
+
+
 class LimitedProtocol(H11Protocol):
     """uvicorn's connection, counted in a `ConnectionTable`."""
 
@@ -78,6 +115,14 @@ class LimitedProtocol(H11Protocol):
         super().__init__(*arguments, **named)
         self._table = table
         self.group = ""
+        self.conn = BoundedParser(self.config.h11_max_incomplete_event_size or HEAD_BYTES_MAX)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; where an answer has begun or was given there is none but the end."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

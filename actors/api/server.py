@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from actors.api.connections import CONNECTIONS_MAX, ConnectionTable, SilenceWatch
+from actors.api.connections import CONNECTIONS_MAX, HEAD_BYTES_MAX, ConnectionTable, SilenceWatch
 from protocol.http_api.middleware.authorization import is_authorized
 
 _logger = logging.getLogger(__name__)
@@ -18,8 +18,6 @@ _logger = logging.getLogger(__name__)
 START_S_MAX: Final = 40.0
 GRACE_S: Final = 2
 """Time for requests under way once the server stops; streams have ended by then."""
-HEAD_BYTES_MAX: Final = 32 * 1024
-"""Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
 BACKLOG: Final = 256
 """As many are accepted at once, and each needs a descriptor before others can be closed for it."""
 BEAT_S: Final = 5.0
@@ -72,6 +70,7 @@ class HttpServer:
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a warning for each broken request fills the disk
         self._server = _Server(config, self._serving)
         # Accepted sockets inherit it; the loop sets it only where the protocol was named, and the body of each answer
         # would wait 40 ms for the client to acknowledge the head.

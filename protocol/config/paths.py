@@ -38,9 +38,8 @@ def named_file(config: str, environ: Mapping[str, str]) -> str:
 def why_foreign(link: os.stat_result, file: os.stat_result, *, named: bool) -> str:
     """Return why a configuration is not read: it could name programs to run and servers to send a password to.
 
-    One that was found, not `named`, must be this user's (or the administrator's) plain file, which nobody else may
-    write; `link` is the status of its name. One that was named may be anybody's, but not everybody's. Empty: it is
-    read.
+    One that was found, not `named`, must be a plain file that only this user or the administrator owns and can write;
+    `link` is the status of its name. One that was named must not be writable by everybody. Empty: it is read.
     """
     others = stat.S_IWOTH if named else stat.S_IWGRP | stat.S_IWOTH
     foreign = set() if named else {one.st_uid for one in (link, file)} - {os.geteuid(), 0}

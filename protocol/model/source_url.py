@@ -49,8 +49,8 @@ _MASKED: Final = re.compile(r"=\*\*\*[0-9a-f]{3}(?=[&;#]|$)")
 def public_url(url: str) -> str:
     """The address without ``user:password@`` and with query parts that are secret masked.
 
-    It is the only form that may be shown, logged or recorded. What is left of a masked value, 12 bits of a check sum,
-    tells the addresses of one job apart, and nobody the value.
+    It is the only form that may be shown, logged or recorded. A masked value leaves 12 bits of a check sum, so that
+    addresses of one job that differ in it alone are still told apart.
     """
     shown = without_login(url)
     return shown if is_slsk(shown) or "=" not in shown else _PARAMETER.sub(_masked, shown)

@@ -6,8 +6,8 @@ change anything (Origin and Sec-Fetch-Site are), nor read anything (CORS is off 
 
 import asyncio
 import ipaddress
+import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -38,6 +38,7 @@ ALIVE: Final = "/health"
 """Is always answered: it costs nothing, and a supervisor restarts the daemon when there is no answer."""
 HEAD_BYTES_MAX: Final = 32 * 1024
 EXPOSED: Final = ("X-URL-Base", "X-Total-Count", "Retry-After", "Location")
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/?#@\\\s]+))(?::[0-9]*)?")
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -64,7 +65,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         api = self._gateway.settings.api
-        sending = _adding_headers(send, api)
+        sending = _adding_headers(send, api, close=_is_ambiguous(scope))
         path = without_base(scope["path"], api.url_base).rstrip("/").lower() or "/"
         anonymous = is_anonymous(scope["method"].replace("HEAD", "GET"), path)
         try:
@@ -92,7 +93,8 @@ class RequestGuard:
 
     def _check(self, scope: Scope, api: ApiSettings) -> None:
         """Raise `RefusedError` for what is not let in; nothing of the body is read."""
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+        target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if target + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
             raise RefusedError("head too large", "", f"all headers have at most {HEAD_BYTES_MAX} bytes")
         hosts = header_values(scope, b"host")
         if len(hosts) != 1 or not is_ours(hosts[0], api):
@@ -120,11 +122,9 @@ def is_ours(host: str, api: ApiSettings) -> bool:
     Any numeric address (DNS cannot forge one), ``localhost``, the name it is bound to, or a configured one;
     ``*.example.org`` is every name below it, ``*`` is every name.
     """
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if not name or "@" in host:
+    found = _HOST.fullmatch(host.lower())
+    name = (found[1] or found[2]).rstrip(".") if found else ""
+    if not name:
         return False
     return _is_numeric(name) or any(_names(known.lower(), name) for known in ("localhost", api.host, *api.hosts))
 
@@ -246,13 +246,21 @@ class _BodyReader:
             body.end(STOPPING)
 
 
-def _adding_headers(send: Send, api: ApiSettings) -> Send:
+def _is_ambiguous(scope: Scope) -> bool:
+    """Return whether another program may see another end of this request: then nothing behind it is answered."""
+    names = [name for name, _ in scope["headers"]]
+    return b"transfer-encoding" in names and b"content-length" in names
+
+
+def _adding_headers(send: Send, api: ApiSettings, *, close: bool) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers["X-URL-Base"] = api.url_base or "/"
+            if close:
+                headers["Connection"] = "close"
         await send(message)
 
     return sending

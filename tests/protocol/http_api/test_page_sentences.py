@@ -48,7 +48,7 @@ NOT_SHOWN = {
     "default-src 'none'; frame-ancestors 'none'", "attachment; filename*=UTF-8''{}", "sha-512=9, sha-256=10",
     "head too large", "{} all its files", "quartet tide flac",
     "the fleet process needs FleetStart, not {}", "stopped while it started",
-    "{}: a span of chunk {} changed on its way",
+    "{}: a span of chunk {} changed on its way", "it is not a plain file: move it away",
 }  # fmt: skip
 """Log lines, programming errors, fields of headers."""
 SENTENCE = re.compile(r"[a-z]{2,}.* [a-z]{2,}|^[a-z]+ [a-z]+")

@@ -1,11 +1,12 @@
 """What no request gets past: foreign names and pages, bodies that are too large, too many at once."""
 
+import logging
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -52,7 +53,13 @@ def api(shared: Api) -> Api:
         ("", False),
         (":5030", False),
         ("[::1", False),
-        ("localhost:port", True),  # only the name matters
+        ("localhost:port", False),
+        ("localhost?.evil.example", False),
+        ("localhost#.evil.example", False),
+        ("localhost/.evil.example", False),
+        ("localhost\\.evil.example", False),
+        ("[::1]evil.example", False),
+        ("localhost:", True),
         ("evil.example@localhost", False),
     ],
 )
@@ -165,6 +172,66 @@ def test_a_head_that_is_too_large_is_refused(api: Api) -> None:
     many = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(100))
     answer = raw_answer(api.url, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n")
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+
+
+def whole_answer(url: str, *requests: bytes) -> bytes:
+    """What comes until the other side closes. All but the first request are sent once something has come."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10.0) as sock:
+        sock.sendall(requests[0])
+        told = sock.recv(65536)
+        with suppress(ConnectionError):  # what is still being sent meets a closed door
+            for request in requests[1:]:
+                sock.sendall(request)
+            while more := sock.recv(65536):
+                told += more
+        return told
+
+
+LOGIN = b"POST /api/v0/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+BEHIND = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "fields", [b"Content-Length: 4\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 0"]
+)
+def test_of_two_ends_of_a_request_one_is_taken_and_nothing_behind_it_is_answered(api: Api, fields: bytes) -> None:
+    told = whole_answer(api.url, LOGIN + fields + b"\r\n\r\n0\r\n\r\n" + BEHIND)
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert told.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"1\r\n \r\n" * 60_000, (b"1;" + b"a" * 15_000 + b"\r\n \r\n") * 200], ids=["tiny", "extensions"]
+)
+def test_chunks_that_cost_more_than_they_bring_are_refused(api: Api, chunk: bytes) -> None:
+    told = whole_answer(api.url, LOGIN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n" + BEHIND)
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"alive" not in told
+    assert api.client.get("/health").status_code == 200
+
+
+def test_a_body_of_small_chunks_is_taken(api: Api) -> None:
+    chunks = b"".join(b"50\r\n" + b" " * 0x50 + b"\r\n" for _ in range(3000)) + b"2\r\n{}\r\n0\r\n\r\n"
+    told = whole_answer(api.url, LOGIN + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert b"Field required" in told
+
+
+def test_garbage_behind_an_answer_ends_the_connection_without_a_word(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = whole_answer(
+        api.url, b"POST /no HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"-1\r\n"
+    )
+    assert told.startswith(b"HTTP/1.1 404 ")
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+def test_a_path_that_is_too_long_is_refused(api: Api) -> None:
+    for target in (b"/" + b"a" * 40_000, b"/health?" + b"a" * 40_000):
+        told = raw_answer(api.url, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert told.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
 
 
 def test_garbage_is_refused(api: Api) -> None:
