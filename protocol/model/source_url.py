@@ -50,7 +50,7 @@ def public_url(url: str) -> str:
     """The address without ``user:password@`` and with query parts that are secret masked.
 
     It is the only form that may be shown, logged or recorded. A masked value leaves 12 bits of a check sum, so that
-    addresses of one job that differ in it alone are still told apart.
+    addresses of one job that differ only in it stay different ones.
     """
     shown = without_login(url)
     return shown if is_slsk(shown) or "=" not in shown else _PARAMETER.sub(_masked, shown)
