@@ -79,9 +79,11 @@ def _shown(options: DaemonOptions) -> str:
         from protocol.config.file import printed
 
         return printed()
-    unit = (Path(__file__).parent / UNIT_FILE).read_text(encoding="utf-8")
-    config = f" --config {os.path.abspath(options.config)}" if options.config else ""
+    from actors.daemon.systemd import unit_file
+
+    config = [os.path.abspath(options.config)] if options.config else []
     root = Path(__file__).parents[2]
     entry = next(path for name in ("run.py", "__main__.py") if (path := root / name).exists())  # checkout, wheel
-    program = f"{sys.executable} {entry}"
-    return unit.replace("@PROGRAM@", program).replace("@CONFIG@", config)
+    command = [sys.executable, str(entry), "daemon", *(["--config", *config] if config else [])]
+    unit = (Path(__file__).parent / UNIT_FILE).read_text(encoding="utf-8")
+    return unit_file(unit, command, [str(root), sys.prefix, sys.base_prefix, *config])

@@ -1,11 +1,41 @@
-"""Notifications to systemd (sd_notify): datagrams to the socket that it names; without one nothing is sent."""
+"""Unit file for systemd, and notifications to it (sd_notify): datagrams to the socket that it names, else none."""
 
 import contextlib
 import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+HOMES: Final = ("/home", "/root", "/run/user")
+"""Folders that ProtectHome covers."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_@+=,./-]+")
+
+
+def unit_file(template: str, command: Sequence[str], needed: Iterable[str]) -> str:
+    """Return the unit that runs this command; it sees the `needed` files and folders also where they are in a home."""
+    inside = sorted({path for path in needed if _is_below(path, HOMES)})
+    bound = [path for path in inside if not _is_below(path, [other for other in inside if other != path])]
+    home = "ProtectHome=yes"
+    if bound:
+        places = " ".join(_quoted(path.replace("\\", "\\\\").replace(":", "\\:")) for path in bound)
+        home = (
+            "# Of the homes it sees what it needs. Its user must be able to read that: chmod -R o+rX PATH.\n"
+            f"ProtectHome=tmpfs\nBindReadOnlyPaths={places}"
+        )
+    words = " ".join(_quoted(word.replace("\\", "\\\\").replace("$", "$$")) for word in command)
+    return template.replace("@COMMAND@", words).replace("@HOME@", home)
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as it stands in a line of a unit, where percent signs mean something too."""
+    plain = _PLAIN.fullmatch(word)
+    return word if plain else '"' + word.replace('"', '\\"').replace("%", "%%") + '"'
 
 
 class SystemdNotifier:

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import warnings
@@ -27,7 +28,7 @@ from actors.daemon.preflight import (
     noted_address,
     with_secrets,
 )
-from actors.daemon.systemd import SystemdNotifier
+from actors.daemon.systemd import SystemdNotifier, unit_file
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
 from protocol.config.load import Config
@@ -43,6 +44,7 @@ from protocol.config.settings import (
 )
 from protocol.model.job_records import SaveJob
 from storage.job_store import JobStore
+from tests.e2e.program import ROOT
 from tests.storage.test_job_store import job
 
 ACCOUNT = Account(username="ann", password="secret")
@@ -51,6 +53,44 @@ ACCOUNT = Account(username="ann", password="secret")
 def config(account: Account | None = None, **changed: Any) -> Config:
     settings = Settings(daemon=DaemonSettings(state="/s", downloads="/d"))
     return Config(settings=replace(settings, **changed), account=account, path="", notes=())
+
+
+# the unit of systemd
+
+TEMPLATE = (ROOT / "actors/daemon/shoal.service").read_text()
+
+
+def test_a_unit_sees_what_it_needs_of_a_home_and_nothing_else() -> None:
+    command = ["/home/ann/shoal/.venv/bin/python", "/home/ann/shoal/run.py", "daemon"]
+    needed = [
+        "/home/ann/shoal",
+        "/home/ann/shoal/.venv",
+        "/usr",
+        "/home/ann/.pyenv/3.11",
+        "/home/ann/a b/50%/shoal.toml",
+    ]
+    unit = unit_file(TEMPLATE, command, needed)
+    assert "ProtectHome=tmpfs\n" in unit
+    assert 'BindReadOnlyPaths=/home/ann/.pyenv/3.11 "/home/ann/a b/50%%/shoal.toml" /home/ann/shoal\n' in unit
+    elsewhere = unit_file(TEMPLATE, ["/usr/bin/python", "/homes/run.py", "daemon"], ["/homes", "/usr"])
+    assert "ProtectHome=yes\n" in elsewhere
+    assert "BindReadOnlyPaths" not in elsewhere
+
+
+@pytest.mark.skipif(not Path("/usr/bin/systemd-analyze").exists(), reason="no systemd here")
+def test_systemd_reads_a_unit_of_odd_folders(tmp_path: Path) -> None:
+    place = tmp_path / 'a b$HOME "c" 50%u:\\'
+    place.mkdir()
+    program = place / "run me.py"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "shoal.service"
+    unit.write_text(unit_file(TEMPLATE, ["/bin/sh", str(program)], [f"/home/{place.name}"]))
+    told = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "shoal.service" not in told.stderr, told.stderr
+    unit.write_text(unit_file(TEMPLATE, [str(tmp_path / "gone"), "x"], []))
+    told = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "gone" in told.stderr, "it looks for the program"
 
 
 # what changes at once
