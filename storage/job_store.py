@@ -399,10 +399,8 @@ class JobStore:
             return job
         try:
             headers, proxy, *more = json.loads(kept)
-            cookies, logins, referer = (
-                *more,
-                *((), (), job.spec.http.referer)[len(more) :],
-            )  # older programs knew fewer
+            more += [(), (), job.spec.http.referer][len(more) :]  # older programs knew fewer
+            cookies, logins, referer = more
             http = job.spec.http.but(headers=tuple(headers), proxy=proxy, cookies=tuple(cookies), logins=tuple(logins))
         except (ValueError, TypeError):
             report_once(f"the logins of job {job.id} are damaged")

@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS uploads (
     PRIMARY KEY (peer, ticket)
 ) STRICT;
 """
+NUMBER_MAX: Final = 1e12
+"""Bound of rates, counts and times that can be."""
 _SETTLE_S_MAX: Final = 20.0
 """An upload that was stopped and whose end the session did not settle for so long counts as failed."""
 _LOST_GRACE_S: Final = 12.0
@@ -87,6 +89,7 @@ class PeerStore:
         if path != ":memory:":
             make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # damaged text must not hide other rows
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
@@ -200,7 +203,7 @@ class PeerStore:
         if found is not None:
             return _prior(found)
         row = self._db.execute("SELECT count FROM stops WHERE peer = ? AND day = ?", (peer, day_of(now_s))).fetchone()
-        return PeerPrior(peer=peer, stops_today=row[0] if row is not None else 0)
+        return PeerPrior(peer=peer, stops_today=int(_sane(row[0])) if row is not None else 0)
 
     def known(self, *, offset: int, limit: int, now_s: float) -> tuple[int, list[PeerPrior]]:
         """Return ``(total, this page)``, the fastest first."""
@@ -230,18 +233,24 @@ class PeerStore:
 
 
 def _prior(row: tuple[Any, ...]) -> PeerPrior:
-    peer, rate, setup, rides, failures, offset_ok, last_fault, seen_s, stops = row
+    peer, *numbers = row
+    rate, setup, rides, failures, offset_ok, last_fault, seen_s, stops = map(_sane, numbers)
     return PeerPrior(
         peer=str(peer),
         rate_bytes_s=rate,
         setup_s=setup,
-        rides=rides,
-        failures=failures,
+        rides=int(rides),
+        failures=int(failures),
         offset_ok=bool(offset_ok),
-        last_fault=last_fault if failures else 0,
+        last_fault=int(last_fault) if failures else 0,
         seen_s=seen_s,
-        stops_today=stops,
+        stops_today=int(stops),
     )
+
+
+def _sane(number: float) -> float:
+    """Return the number; of one that no program has written, but damage has, nothing is left."""
+    return number if 0 <= number <= NUMBER_MAX else 0
 
 
 def day_of(now_s: float) -> int:

@@ -1,6 +1,8 @@
 """What is remembered of peers survives a restart and is given back as it was meant."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,37 @@ def test_odd_files_are_forgotten_in_time_and_bounded(tmp_path: Path, monkeypatch
     store.tidy(now_s=late_s)
     assert not store.is_odd("ann", "3.flac", 100, now_s=4.0)
     assert store.is_odd("ann", "4.flac", 100, now_s=4.0)
+
+
+@pytest.mark.parametrize("number", [-1, 2**62, float("inf"), 1e300])
+@pytest.mark.parametrize("column", ["rate_bytes_s", "setup_s", "rides", "failures", "last_fault", "seen_s"])
+def test_a_damaged_number_is_forgotten(tmp_path: Path, column: str, number: float) -> None:
+    path = str(tmp_path / "peers.sqlite")
+    store = PeerStore(path)
+    for peer in ("ann", "bob"):
+        store.record_delivery(peer, rate_bytes_s=5.0, setup_s=1.0, now_s=1000.0)
+        store.record_stop(peer, now_s=1000.0)
+    store.close()
+    with sqlite3.connect(path) as db, suppress(sqlite3.IntegrityError):  # a count is no fraction
+        db.execute(f"UPDATE peers SET {column} = ? WHERE peer = 'ann'", (number,))
+        db.execute("UPDATE stops SET count = ? WHERE peer = 'ann'", (number,))
+    db.close()
+    store = PeerStore(path)
+    rows = {each.peer: each for each in store.known(offset=0, limit=9, now_s=1000.0)[1]}
+    store.close()
+    assert rows["bob"] == PeerPrior(peer="bob", rate_bytes_s=5.0, setup_s=1.0, rides=1, seen_s=1000.0, stops_today=1)
+    assert all(0 <= getattr(rows["ann"], name) <= 1e12 for name in (column, "stops_today"))
+
+
+def test_damaged_text_of_a_peer_hides_no_other(tmp_path: Path) -> None:
+    path = str(tmp_path / "peers.sqlite")
+    store = PeerStore(path)
+    for peer in ("ann", "bob"):
+        store.record_delivery(peer, rate_bytes_s=5.0, setup_s=1.0, now_s=1000.0)
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE peers SET peer = CAST(? AS TEXT) WHERE peer = 'ann'", (b"\xff\xfe",))
+    db.close()
+    store = PeerStore(path)
+    assert "bob" in {each.peer for each in store.known(offset=0, limit=9, now_s=1000.0)[1]}
+    store.close()
