@@ -383,6 +383,7 @@ def test_a_paused_job_asks_a_new_store_at_once() -> None:
     state = board("##aa", rates={"a": 1})
     tell(state, DiskFailed(job=JOB, fault=PartFileFaultKind.NO_SPACE, detail="no space"))
     assert state.phase is Phase.PAUSED
+    tell(state, ProcessReady(process="worker", pid=7), at_s=NOW_S)
     assert not said(tell(state, Ticked(), at_s=NOW_S + 0.1), OpenPartFile)
     tell(state, ProcessReady(process="store", pid=7), at_s=NOW_S + 0.2)
     assert said(tell(state, Ticked(), at_s=NOW_S + 0.3), OpenPartFile)

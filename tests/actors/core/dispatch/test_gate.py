@@ -5,6 +5,7 @@ import pytest
 from actors.core.dispatch.chunk_tracker import ChunkTracker
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.gate import (
+    CROWD,
     HOLD_S_MAX,
     SAMPLE_QUEUE_S_MAX,
     Decision,
@@ -521,3 +522,21 @@ def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for
     state.leases.changed()
     deliver(state, Ticked())
     assert state.leases.grants.gate.is_open
+
+
+def test_a_crowd_of_unknown_users_opens_the_gate_of_a_large_file_and_one_less_does_not() -> None:
+    for count in (CROWD - 1, CROWD):
+        state = gated("." * 20_000)
+        assert state.leases is not None
+        for at in range(count):
+            add(state, "abcdefghi"[at])
+            as_peer(state, "abcdefghi"[at])
+        state.leases.grants.gate.decide(state.sources[0], NOW_S)
+        assert state.leases.grants.gate.is_open is (count == CROWD)
+
+
+def test_beside_a_mirror_one_user_is_nothing_to_decide_about() -> None:
+    state = gated("a" * 60, a=0.5)
+    add(state, "b", 0.5)
+    assert state.leases is not None
+    assert state.leases.grants.gate.describe(NOW_S) == ""

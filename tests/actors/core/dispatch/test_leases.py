@@ -314,3 +314,15 @@ def test_a_chunk_is_begun_by_another_for_a_moment_and_until_its_first_byte() -> 
     assert not grants._begun_by_another(4, NOW_S + BEGUN_S_MAX)
     lease.received_bytes = 1
     assert not grants._begun_by_another(4, NOW_S)
+
+
+@pytest.mark.parametrize(("whole", "position", "kept"), [(True, 0, True), (True, 2, False), (False, 2, True)])
+def test_only_a_transfer_that_came_to_its_end_elsewhere_shows_that_a_link_answers_again(
+    whole: bool, position: int, kept: bool
+) -> None:
+    state = board("aaaa", rates={"a": 1.0})
+    source, lease = state.sources[0], lease_of(state, "a")
+    source.stands, source.answered_once, source.position = True, True, position
+    end = finished(0, lease.id, 4, received_bytes=9) if whole else released(0, lease.id, 0, FaultKind.RESET)
+    deliver(state, end.but(received_bytes=9))
+    assert source.answered_once is kept

@@ -234,3 +234,12 @@ def test_a_source_without_worker_is_hoped_for_a_while_only() -> None:
     assert not made.usable
     assert not made.is_out(101.0)
     assert made.is_out(100.0 + REJOIN_S_MAX + 0.1)
+
+
+def test_a_failure_after_progress_takes_back_what_was_counted_against_the_source() -> None:
+    made = source()
+    for _ in range(2):
+        fault(made, FaultKind.BUSY, retry_after_s=7.0)
+    assert made.obeyed_s > 0
+    fault(made, FaultKind.RESET, progressed=True)
+    assert (made.obeyed_s, made.busy_answers) == (0.0, 0)
