@@ -3,7 +3,7 @@
 import pytest
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker
-from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.gate import (
     CROWD,
     HOLD_S_MAX,
@@ -540,3 +540,23 @@ def test_beside_a_mirror_one_user_is_nothing_to_decide_about() -> None:
     add(state, "b", 0.5)
     assert state.leases is not None
     assert state.leases.grants.gate.describe(NOW_S) == ""
+
+
+def test_a_lease_of_a_user_will_end_with_a_stop_unless_it_ends_with_the_file() -> None:
+    state = gated("aabb", a=1.0, b=1.0)
+    assert state.leases is not None
+    gate = state.leases.grants.gate
+    assert gate._stops_coming() == 1
+    lease_of(state, "a").draining = True
+    assert gate._stops_coming() == 0
+
+
+def test_a_job_that_rides_reports_its_estimate_and_one_that_waits_does_not() -> None:
+    state = gated("a" * 60, a=0.5)
+    add(state, "b", 0.5)
+    as_peer(state, "b")
+    for phase, shown in ((Phase.RIDING, True), (Phase.WAITING, False)):
+        state.phase = phase
+        state._reports.report_if_due(phase, state.leases, NOW_S + 1)
+        assert bool(state.report.estimate) is shown
+        state.report._reported_s = 0.0

@@ -16,6 +16,7 @@ from protocol.messages import (
     JobNoted,
     LeaseGranted,
     LeaseRevoked,
+    LeaseTrimmed,
     PartFileClosed,
     SealFile,
     SealRefused,
@@ -326,3 +327,29 @@ def test_only_a_transfer_that_came_to_its_end_elsewhere_shows_that_a_link_answer
     end = finished(0, lease.id, 4, received_bytes=9) if whole else released(0, lease.id, 0, FaultKind.RESET)
     deliver(state, end.but(received_bytes=9))
     assert source.answered_once is kept
+
+
+def test_a_worker_whose_chunks_another_one_stored_hears_where_its_lease_ends_now() -> None:
+    state = board("aabbbbbb", rates={"a": 1.0, "b": 1.0})
+    lease = lease_of(state, "b")
+    posts = deliver(state, stored(0, lease_of(state, "a").id, 4, 2))
+    assert drawn(state)[:6] == "aabb##"
+    (trimmed,) = [each for each in said(posts, LeaseTrimmed) if each.lease == lease.id]
+    assert (trimmed.source, trimmed.stop) == (1, 4)
+
+
+def test_sources_whose_stops_are_spent_bind_only_while_the_job_goes_on_without_them() -> None:
+    state = board("....", rates={})
+    assert state.leases is not None
+    views = state.leases._views
+    spent = add(state, "a", 1.0)
+    spent.budget_spent = True
+    assert not views._others_can_go_on()
+    able = add(state, "b", 1.0)
+    assert views._others_can_go_on()
+    able.state = SourceState.BANNED
+    assert not views._others_can_go_on()
+    lease = state.leases.tracker.grant(0, 0, 2, now_s=NOW_S)
+    assert views._others_can_go_on(), "one of them sends, and is not stopped"
+    lease.draining = True
+    assert not views._others_can_go_on()
