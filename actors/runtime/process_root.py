@@ -1,9 +1,10 @@
 """Root actor of a process: answers the supervisor and makes the other actors."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
@@ -19,13 +20,16 @@ from protocol.messages import (
     StopWorker,
 )
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address, split_address, worker_address
+from protocol.messages.codec import BadFrame, decode
 
-RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | Ping | StopProcess | ActorDied | SetLogLevel
+RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | StopProcess | ActorDied | SetLogLevel
 
 _logger = logging.getLogger(__name__)
 
 Makers = Mapping[type, Callable[[Any], None]]
 """Handlers of this process by message type of `_Made`; types it has no use for are missing."""
+PING_BYTES_MAX: Final = 16
+"""Length of a ping's frame at most; others are not looked into twice."""
 _Made = StartDispatcher | StartWorker | StopWorker | JobClosed
 
 
@@ -52,8 +56,6 @@ class ProcessRoot(Actor):
 
     def handle(self, message: RootInbox) -> None:
         match message:
-            case Ping(serial=serial):
-                self._answer(serial)
             case StopProcess():
                 self._stop_wanted()
             case ActorDied():
@@ -69,6 +71,15 @@ class ProcessRoot(Actor):
         """End the process: without its root nothing more can be asked of it."""
         self._report(report)
         self._failed()
+
+    def _deliver(self, frame: bytes) -> None:
+        """Answer a ping before what waits: hundreds of workers that are to be started take a busy machine seconds."""
+        if len(frame) <= PING_BYTES_MAX:
+            with contextlib.suppress(BadFrame):
+                if isinstance(ping := decode(frame), Ping):
+                    self._answer(ping.serial)
+                    return
+        super()._deliver(frame)
 
     def _answer(self, serial: int) -> None:
         """Answer a ping unless an actor is stuck: then the process is as good as silent."""
