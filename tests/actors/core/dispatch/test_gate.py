@@ -22,7 +22,7 @@ from actors.core.dispatch.gate import (
 )
 from actors.core.dispatch.leases import RIDE_OUT_S
 from actors.core.dispatch.placement_view import PlacementViewCache
-from actors.core.dispatch.sources import PRIOR_BYTES_S, SAMPLE_S_MIN, SourceState
+from actors.core.dispatch.sources import PRIOR_BYTES_S, SAMPLE_S_MIN, SourceState, SourceTraits
 from protocol.messages import (
     DeclineUpload,
     EnqueueFile,
@@ -433,8 +433,13 @@ def test_the_faster_of_the_two_goes_on_and_the_other_ends() -> None:
     assert not of(deliver(slow, measured(0, lease_of(slow, "a").id, 1.5, 0.5)), LeaseRevoked)
 
 
-def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all() -> None:
-    state = gated("a" * 1000, a=1.0)
+@pytest.mark.parametrize("other", ["", "draining", "mirror"])
+def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all(other: str) -> None:
+    state = gated("a" * 4 * bool(other) + "e" * 1000, **({"a": 1.0} if other else {}), e=1.0)
+    if other == "draining":
+        lease_of(state, "a").draining = True
+    elif other == "mirror":
+        state.sources[0].peer, state.sources[0].traits = "", SourceTraits(restart_cost_s=0.05)
     for letter in "bcd":
         add(state, letter, 1.0)
         as_peer(state, letter)
@@ -442,7 +447,7 @@ def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all
     assert state.leases is not None
     assert state.leases.grants.gate.is_open
     assert len(of(posts, EnqueueFile)) == 3
-    assert lease_of(state, "a").stop <= 6
+    assert lease_of(state, "e").stop <= 4 * bool(other) + 6
 
 
 def test_when_the_gate_opens_the_first_to_be_placed_counts_on_all_that_are_known() -> None:
