@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.sim import fleet
+from tests.sim import album, fleet
 from tests.sim.disk import Disk, MachineDied
 from tests.sim.disk_store import NAME, StoreOnDisk
 from tests.sim.scenarios import DRAWN, NAMED, drawn, living_bytes_s
@@ -42,13 +42,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--kind", action="append", choices=[*DRAWN, *NAMED, "fleet"])
+    parser.add_argument("--kind", action="append", choices=[*DRAWN, *NAMED, "album", "fleet"])
     parser.add_argument("--sources", type=int)
     parser.add_argument("--unchecked", action="store_true", help="skip the invariants: faster")
     parser.add_argument("--each", action="store_true", help="a line for every seed")
     asked = parser.parse_args()
     if asked.kind == ["fleet"]:
         return fleet.play_many(asked.first, asked.seeds)
+    if asked.kind == ["album"]:
+        return album.play_many(asked.first, asked.seeds)
     out = sys.stdout
     out.write(
         f"{'kind':14}{'runs':>6}{'completed':>11}{'wrong':>7}{'stuck':>7}{'broken':>8}"

@@ -28,6 +28,8 @@ ANSWER_S_MAX: Final = 10.0
 SETTLE_S: Final = 0.1
 CONNECT_SHARE: Final = 0.3
 """Of a peer's set-up time, what passes until it has our request."""
+NEXT_S: Final = 0.1
+"""A peer that sends us another file looks so often whether it is done with that."""
 
 
 @dataclass(slots=True)
@@ -36,12 +38,19 @@ class _Place:
     serial: int
     ticket: int = -1
     taken: bool = False
+    taken_s: float = 0.0
 
 
 class SessionModel:
-    """Asserts what peers are owed: never two requests at one of them."""
+    """Asserts what peers are owed: never two requests for a file at one of them.
 
-    def __init__(self, world: Surroundings, workers: dict[str, WorkerModel]) -> None:
+    `sending`: which of our jobs' sessions has the upload slot of a peer, for several jobs with the same peers.
+    """
+
+    def __init__(
+        self, world: Surroundings, workers: dict[str, WorkerModel], sending: "dict[int, SessionModel] | None" = None
+    ) -> None:
+        self._sending: dict[int, SessionModel] = {} if sending is None else sending
         self._world = world
         self._workers = workers
         self._places: dict[int, _Place] = {}
@@ -92,10 +101,23 @@ class SessionModel:
     def _offer(self, source: int, place: _Place) -> None:
         if self._places.get(source) is not place:
             return
+        other = self._sending.get(source)
+        if other is not None and other is not self and other.sends(source):
+            self._world.at(self._world.now_s + NEXT_S, lambda: self._offer(source, place))
+            return
+        self._sending[source] = self
         place.ticket = place.serial
         size = place.worker.file_bytes + 7 if place.worker.script.wrong_size else place.worker.file_bytes
         self._tell(UploadOffered(job=1, source=source, ticket=place.ticket, size_bytes=size))
         self._world.at(self._world.now_s + ANSWER_S_MAX, lambda: self._lapse(source, place))
+
+    def sends(self, source: int) -> bool:
+        """Whether this peer offers or sends the file."""
+        place = self._places.get(source)
+        if place is None or place.ticket < 0:
+            return False
+        begins = self._world.now_s - place.taken_s < place.worker.script.hop_s
+        return not place.taken or begins or place.worker.lease is not None
 
     def _lapse(self, source: int, place: _Place) -> None:
         if self._places.get(source) is place and not place.taken:
@@ -107,7 +129,7 @@ class SessionModel:
         place = self._places.get(taken.source)
         if place is None or place.ticket != taken.ticket:
             return
-        place.taken = True
+        place.taken, place.taken_s = True, self._world.now_s
         worker = place.worker
         self._world.at(self._world.now_s + worker.script.hop_s, worker.connect)
 

@@ -62,6 +62,7 @@ class StoreModel:
         """
         self.world = world
         self.senders: dict[int, int] = {}
+        self._early: dict[int, list[SlotFilled]] = {}
         self.digests = {chunk: TRUE for first, stop in resumed for chunk in range(first, stop)}
         self.resumed = resumed
         self.fails_after_chunks = fails_after_chunks
@@ -192,14 +193,17 @@ class StoreModel:
                 )
         self._answer_runs(filled, marks)
 
-    def _compare(self, filled: SlotFilled) -> None:
+    def _compare(self, filled: SlotFilled, *, early: bool = False) -> None:
+        """Compare a span; one that came before its chunk is compared once more, `early`, when that is stored."""
         chunk, sender = filled.first, self.senders.get(filled.first, 0)
         begin = chunk * self.chunk_size + filled.span_at
         has = span_mark(self.scripts[sender - 1], begin, begin + filled.length_bytes) if sender else TRUE
         stored = chunk in self.digests
         agrees = stored and has == filled.digests
-        self.refetched_chunks += filled.length_bytes / self.chunk_size
-        who = {"job": filled.job, "source": filled.source, "lease": filled.lease}
+        self.refetched_chunks += 0 if early else filled.length_bytes / self.chunk_size
+        if not stored:
+            self._early.setdefault(chunk, []).append(filled)
+        who = {"job": filled.job, "source": filled.source, "lease": 0 if early else filled.lease}
         self._tell(SpanCompared(**who, chunk=chunk, stored=stored, agrees=agrees))
 
     def _answer_runs(self, filled: SlotFilled, marks: list[bytes]) -> None:
@@ -232,6 +236,8 @@ class StoreModel:
                 self.digests[chunk] = marks[chunk - filled.first]
                 if not known:
                     self.senders[chunk], self.stored_s = filled.source_hash, self.world.now_s
+                for span in self._early.pop(chunk, ()):
+                    self._compare(span, early=True)
             begin = end
 
     def _known(self, chunk: int, mark: bytes) -> bool | None:

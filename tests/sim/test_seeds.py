@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.sim import album
 from tests.sim.__main__ import played, scenario_of
 from tests.sim.grid import single_s
 from tests.sim.scenarios import living_bytes_s
@@ -204,9 +205,9 @@ def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, seeds
         assert play(kind, seed).state == "sealed"
 
 
-@pytest.mark.parametrize("seed", [1, 12, 2, 30, 113, 115])
+@pytest.mark.parametrize("seed", [1, 12, 2, 30, 113, 115, 173, 179])
 def test_no_user_is_stopped_a_third_time(seed: int) -> None:
-    """For silence: the first two seeds; two: a last tie; two: to help a slow one."""
+    """For silence: the first two seeds; two: a last tie; two: to help a slow one; two: the loser of a duplicate."""
     outcome = play("faulty_users", seed, checked=False)
     assert outcome.state == "sealed"
     assert outcome.stops_max <= 2
@@ -218,6 +219,12 @@ def test_a_user_without_offsets_is_not_left_with_the_last_crumb(seed: int) -> No
     outcome, scenario = play("faulty_users", seed, checked=False), scenario_of("faulty_users", seed)
     assert outcome.seconds <= 1.3 * scenario.size_bytes / living_bytes_s(scenario)
     assert outcome.stops_max <= 2
+
+
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 12), marks=pytest.mark.long)])
+def test_an_album_is_shared_track_by_track_and_no_user_is_hung_up_on_in_each(seeds: range) -> None:
+    for seed in seeds:
+        assert album.broken(album.play(seed)) == []
 
 
 def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds() -> None:

@@ -110,7 +110,9 @@ class World:
         checked: bool = True,
         disk: Disk | None = None,
         state: type[DispatchState] = DispatchState,
+        sending: dict[int, SessionModel] | None = None,
     ) -> None:
+        """`sending`: see `SessionModel`."""
         self.scenario, self.seed = scenario, seed
         self.now_s = 0.0
         self.ended: JobEnded | None = None
@@ -136,7 +138,7 @@ class World:
             )
         )
         self.workers: dict[str, WorkerModel] = {}
-        self.session = SessionModel(self, self.workers)
+        self.session = SessionModel(self, self.workers, sending)
         self.state = state(_wanted(scenario), now_s=0.0)
         self.speed = RateMonitor()
         self.watch = Watch(self.state, self.store) if checked else None
@@ -255,16 +257,22 @@ class World:
 
     def play(self, until_s: float) -> None:
         """Play to this moment, or to the end when that comes first."""
-        while self._heap and (self.ended is None or self.store.sealed_s is None):
-            when_s, _, action = heapq.heappop(self._heap)
-            if when_s > until_s:
-                break
-            if when_s > self._limit_s:
-                self._allow_more()
-            self.now_s = when_s
-            action()
-            if self.ended is not None and self.state.phase is Phase.ENDED:
-                break
+        while self.next_s < math.inf and self.next_s <= until_s:
+            self.step()
+
+    @property
+    def next_s(self) -> float:
+        """When the next thing happens; never once the job has ended and the last words have arrived."""
+        over = self.ended is not None and (self.store.sealed_s is not None or self.state.phase is Phase.ENDED)
+        return self._heap[0][0] if self._heap and not over else math.inf
+
+    def step(self) -> None:
+        """Let the next thing happen."""
+        when_s, _, action = heapq.heappop(self._heap)
+        if when_s > self._limit_s:
+            self._allow_more()
+        self.now_s = when_s
+        action()
 
     def _allow_more(self) -> None:
         leases = self.state.leases
