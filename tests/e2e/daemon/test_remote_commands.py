@@ -149,9 +149,14 @@ def test_a_job_whose_size_is_not_known_is_shown_while_it_is_fetched(house: House
     server = WildServer(endless)
     try:
         going = house.start("get", "--daemon", server.url("/unsized.bin"))
-        eventually(lambda: house.rows("jobs", "--limit", "1")[0]["storedBytes"] > 0)
-        (row,) = house.rows("jobs", "--limit", "1")
-        (source,) = house.daemon.get(f"/api/v0/multisource/jobs/{row['id']}")["sources"]
+        begun: list[str] = []
+
+        def stored() -> bool:
+            begun[:] = [row["id"] for row in house.rows("jobs") if row["storedBytes"] and row["name"] == "unsized.bin"]
+            return bool(begun)
+
+        eventually(stored)
+        (source,) = house.daemon.get(f"/api/v0/multisource/jobs/{begun[0]}")["sources"]
         assert source["leaseStop"] is None
         go_on.set()
         assert going.finish().code == 0
