@@ -33,7 +33,7 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """Return a word as it stands in a line of a unit, where percent signs mean something too."""
+    """Return a word in the form that a line of a unit takes it in: percent signs mean something there too."""
     plain = _PLAIN.fullmatch(word)
     return word if plain else '"' + word.replace('"', '\\"').replace("%", "%%") + '"'
 
