@@ -43,6 +43,8 @@ PeerHistoryInbox = (
 
 _logger = logging.getLogger(__name__)
 _IN_MEMORY = ":memory:"
+_UNUSABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""The second where SQLite quotes damaged bytes in its error."""
 PAGE_MAX: Final = 1000
 
 
@@ -62,7 +64,7 @@ class PeerHistory(Actor):
             self._store = PeerStore(self._path or _IN_MEMORY)
             self._store.tidy(now_s=time.time())
             self._store.settle_lost(is_running, now_s=time.time(), grace_s=0.0)
-        except (sqlite3.Error, OSError) as error:
+        except (*_UNUSABLE, OSError) as error:
             self._go_on_without(error)
 
     def stopping(self) -> None:
@@ -72,7 +74,7 @@ class PeerHistory(Actor):
     def handle(self, message: PeerHistoryInbox) -> None:
         try:
             self._act(message)
-        except sqlite3.Error as error:
+        except _UNUSABLE as error:
             self._go_on_without(error)
             self._act(message)
 

@@ -107,10 +107,10 @@ class LoginStore:
         path = os.path.join(os.path.dirname(beside), LOGINS_NAME)
         try:
             self._open(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # the latter of damaged words and rows
             self._db.close()
+            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                raise
             os.unlink(path)
             self._open(path)
 
@@ -174,6 +174,11 @@ def check_store(path: str) -> list[str]:
     damaged = check_rows(path)
     _opened_logins(path).close()
     return damaged
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Return whether a statement failed because the schema is another than was made, not for want of disk or rights."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR
 
 
 def _opened_logins(path: str) -> LoginStore:

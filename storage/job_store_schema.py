@@ -201,7 +201,7 @@ def open_store(path: str) -> sqlite3.Connection:
         raise StoreFault(f"{path} cannot be opened: {error}") from error
     try:
         _settle(db, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         db.close()
         raise StoreFault(_in_words(path, error)) from error
     except StoreFault:
@@ -271,7 +271,8 @@ def migrate(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _in_words(path: str, error: sqlite3.Error) -> str:
+def _in_words(path: str, error: sqlite3.Error | UnicodeDecodeError) -> str:
+    """`UnicodeDecodeError`: SQLite quotes damaged bytes of the schema in its error, which Python cannot read."""
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return f"{path} is in use by another program"
     if isinstance(error, sqlite3.OperationalError):
@@ -290,7 +291,7 @@ def check_rows(path: str) -> list[str]:
     try:
         for table in (JOBS, SOURCES, ATTEMPTS, MANIFEST, FILES):
             damaged += [table.damage(row) for row in db.execute(table.select) if not table.is_whole(row)]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StoreFault(_in_words(path, error)) from error
     finally:
         db.close()

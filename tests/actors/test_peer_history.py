@@ -129,6 +129,25 @@ def test_an_upload_whose_process_died_is_counted_at_the_next_start(tmp_path: Pat
         again.bus.close()
 
 
+def test_a_file_with_a_damaged_schema_is_gone_on_without(tmp_path: Path) -> None:
+    first = Asker(tmp_path)
+    first.tell(PeerDelivered(peer="ann", rate_bytes_s=1.0, setup_s=0.5))
+    assert first.ask(peers(), PeerView)[0] == 1
+    stop_actors([first.memory], timeout_s=5.0)
+    first.bus.close()
+    file = tmp_path / "peers.sqlite"
+    file.write_bytes(file.read_bytes().replace(b" INTEGER NOT NULL", b" \xccNTEGER NOT NULL"))
+    damaged = file.read_bytes()
+    again = Asker(tmp_path)
+    try:
+        again.tell(PeerDelivered(peer="bob", rate_bytes_s=1.0, setup_s=0.5))
+        assert [row.peer for row in again.ask(peers(), PeerView)[1]] == ["bob"]
+    finally:
+        stop_actors([again.memory], timeout_s=5.0)
+        again.bus.close()
+    assert file.read_bytes() == damaged
+
+
 def test_an_upload_that_is_about_to_come_is_in_the_file_before_the_answer(asker: Asker, tmp_path: Path) -> None:
     asker.tell(PeerUploadOpened(peer="ann", ticket=1, pid=os.getpid(), reply_to="store/desk"))
     assert asker.inbox.get(timeout=30) == PeerUploadNoted(peer="ann", ticket=1)

@@ -224,3 +224,33 @@ def test_a_timeline_is_cut_in_pages_with_its_whole_length(path: str) -> None:
     page, total = store.timeline("id-1", offset=1, limit=2)
     assert ([each.serial for each in page], total) == ([4, 5], 4)
     store.close()
+
+
+def damage_schema(path: str) -> None:
+    """Make a type of the schema bytes that are no text, which SQLite quotes."""
+    file = Path(path)
+    held = file.read_bytes()
+    assert b" INTEGER NOT NULL" in held
+    file.write_bytes(held.replace(b" INTEGER NOT NULL", b" \xccNTEGER NOT NULL"))
+
+
+def test_a_damaged_schema_is_said(path: str) -> None:
+    damage_schema(path)
+    with pytest.raises(StoreFault, match=r"jobs\.sqlite"):
+        check_store(path)
+
+
+@pytest.mark.parametrize("statement", ["", "DROP TABLE logins", "ALTER TABLE logins DROP COLUMN text"])
+def test_a_damaged_schema_of_the_logins_costs_them_alone(path: str, statement: str) -> None:
+    logins = path.replace("jobs", "logins")
+    if statement:
+        with sqlite3.connect(logins) as db:
+            db.execute(statement)
+            if statement.startswith("DROP"):
+                db.execute("CREATE TABLE logins (number INTEGER)")
+                db.execute("INSERT INTO logins VALUES (NULL)")
+        db.close()
+    else:
+        damage_schema(logins)
+    assert check_store(path) == []
+    JobStore(path).close()
