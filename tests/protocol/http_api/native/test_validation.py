@@ -199,7 +199,10 @@ def test_a_name_is_searched_for_by_its_words() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "0", "%31%32%37.0.0.1", "127。0。0。1", "ⓛocalhost", "localhost.", "a.localhost"],
+    [
+        "127.1", "0x7f.1", "2130706433", "0177.0.0.1", "0", "%31%32%37.0.0.1", "127。0。0。1",
+        "ⓛocalhost", "localhost.", "a.localhost",
+    ],
 )  # fmt: skip
 def test_a_private_address_is_refused_however_it_is_written(host: str) -> None:
     assert validation.is_private(f"http://{host}:8080/f")
