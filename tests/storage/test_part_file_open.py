@@ -308,3 +308,16 @@ def test_a_killed_run_leaves_its_lock_to_the_next_and_no_wrong_chunk(tmp_path: P
     run = opened(tmp_path, len(data))
     assert chunks(run.verified) >= set(range(0, 1001, 2))
     finish(run, data)
+
+
+@pytest.mark.parametrize("size", [-1, len(DATA)])
+def test_records_of_a_file_of_unknown_size_whose_part_is_gone_begin_again(tmp_path: Path, size: int) -> None:
+    target = opened(tmp_path, -1).part
+    put(target, DATA, 0, 2)
+    target.close()
+    (tmp_path / PART).unlink()
+    run = opened(tmp_path, size)
+    assert chunks(run.verified) == set()
+    put(run.part, DATA, 0, 1)
+    run.part.close()
+    assert (tmp_path / PART).exists()
