@@ -96,6 +96,6 @@ def say_error(text: str, hint: str = "") -> None:
     shown = re.sub(r"\S*:\S*@", "***@", printable(text)).rstrip(". ")
     if shown.startswith("No such command") and ("://" in shown or "***@" in shown):
         hint = "; to fetch an address, write: get URL"
-    if not shown[1:2].isupper():
+    if re.match("[A-Z][a-z]* ", shown):  # a sentence, not a file's name
         shown = shown[:1].lower() + shown[1:]
     typer.echo(f"error: {shown}{hint}", err=True)

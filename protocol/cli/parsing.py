@@ -362,6 +362,7 @@ def checked_checksum(word: str) -> str:
     if not word:
         return ""
     algorithm, colon, digest = word.strip().lower().partition(":")
+    algorithm = algorithm if algorithm in HEX_DIGITS else algorithm.replace("-", "")  # SHA-256, as many pages have it
     if not colon or algorithm not in HEX_DIGITS:
         raise BadUsage(f"--checksum {_shown(word)}: write it as ALGORITHM:HEX with one of {', '.join(HEX_DIGITS)}")
     if re.fullmatch("[0-9a-f]*", digest) is None:

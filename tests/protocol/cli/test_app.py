@@ -135,6 +135,7 @@ def flat(options: GetOptions) -> dict[str, Any]:
         (["--quiet"], "quiet", True),
         (["--verbose"], "verbose", True),
         (["--checksum", "SHA256:" + "A" * 64], "checksum", "sha256:" + "a" * 64),
+        (["--checksum", "SHA-256:" + "A" * 64], "checksum", "sha256:" + "a" * 64),
         (["http://two/x", "https://three/x"], "urls", (URL, "http://two/x", "https://three/x")),
     ],
 )

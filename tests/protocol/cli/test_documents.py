@@ -119,6 +119,7 @@ def test_a_list_of_files_may_name_metalinks(folder: Path) -> None:
         (("two.meta4", "-o", "-"), "for one file"),
         (("two.meta4", "--checksum", f"sha256:{SHA256}"), "for one file"),
         (("http://a/x", "--checksum-file", "missing"), "missing: cannot be read"),
+        (("http://a/x", "--checksum-file", "Sums"), "error: Sums: cannot be read"),
         (("http://a/x", "--checksum-file", "two.meta4"), "no digest of a known algorithm"),
         (("http://a/x", "--checksum-file", "ftp://a/x"), "ftp:// is not supported"),
         (("http://a/x", "--checksum-file", "x", "--checksum", f"sha256:{SHA256}"), "exclude each other"),
