@@ -59,6 +59,8 @@ PALETTE: Final = (
 _STANDING_STYLES: Final = {"active": "green", "queued": "cyan", "cooling": "yellow", "banned": "red"}
 _END_STYLES: Final = {"sealed": "bold green", "interrupted": "bold yellow"}
 _SHARE_BAR: Final = 12
+MORE_CELLS_MIN: Final = 6
+"""Room without which the words behind the first ones of a row are left out."""
 
 
 class LiveRegion:
@@ -323,7 +325,11 @@ def _row_line(row: SourceProgressed, name: str, board: ProgressState, shape: Sha
     line.append("  ")
     if width >= 100:
         line.append(_share_bar(row.bytes_stored, board.most_of_one), colour)
-    line.append(_fit(", ".join(_tail_words(row, line, width, final=final)), max(0, width - line.cell_len)))
+    words = _tail_words(row, line, width, final=final)
+    room = max(0, width - line.cell_len)
+    if len(words) > 1 and room < Text(words[0]).cell_len + MORE_CELLS_MIN:
+        words = words[:1]  # a rate is whole: an ellipsis would take its last letter
+    line.append(_fit(", ".join(words), room))
     line.rstrip()
     return line
 

@@ -150,6 +150,14 @@ def test_time_left_whole_rates_and_places_are_shown_at_every_usual_width(width: 
     assert [lines[1].plain, *(line.plain for line in lines[4:])] == [bar, *rows]
 
 
+@pytest.mark.parametrize("width", [40, 60, 64, 80, 120])
+def test_a_rate_is_whole_beside_a_reason(width: int) -> None:
+    board = ProgressState("the file")
+    board.take(opened())
+    board.take(row(0, "http://a-rather-long-name.example.org/x", rate=63.2 * 1024, reason="stalled for 15 s"))
+    assert "63.2 KiB/s" in live_lines(board, Shape(width=width - 1, rows=10, colours=False))[-1].plain
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
 def test_after_the_end_no_row_says_what_a_source_is_doing(width: int) -> None:
     board = ProgressState("the file")
