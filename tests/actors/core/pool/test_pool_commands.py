@@ -315,6 +315,14 @@ def test_files_of_the_size_that_are_called_otherwise_do_not_join_and_that_is_sai
     assert "1 files of its size are called otherwise" in note.text
 
 
+def test_beside_a_mirror_only_files_join_that_are_called_like_the_order() -> None:
+    pool = PoolState(("fetch-1",))
+    wanted = asked(1, term="game", name="game (europe).rom", size_bytes=7)
+    tell(pool, wanted, OfferSource(job=1, url="http://a/g"), DispatcherReady(job=1))
+    tell(pool, hit("eve", "game (usa).rom"), hit("ann", "x\\Game_[Europe].rom"))
+    assert came(tell(pool, SearchEnded(search=1, peers=2, refused=""))) == ["slsk://ann/x%5CGame_%5BEurope%5D.rom"]
+
+
 def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
     pool = PoolState(("fetch-1",))
     offers = [OfferSource(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
@@ -441,7 +449,10 @@ def test_a_file_of_any_size_is_begun_early_where_it_has_twice_the_users_of_any_o
     pool = PoolState(("fetch-1",))
     tell(pool, asked(0, term="f", size_bytes=-1), hit("bob"), hit("eve", size_bytes=9), hit("sue", size_bytes=9))
     assert came(pool.handle(Ticked(), now_s=0.9)) == []
-    assert came(pool.handle(Ticked(), now_s=1.1)) == ["slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac"]
+    posts = pool.handle(Ticked(), now_s=1.1)
+    assert came(posts) == ["slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac"]
+    (begun,) = [post.message for post in posts if isinstance(post.message, StartDispatcher)]
+    assert begun.start.source_count == 3, "one more than is known"
     pool.handle(DispatcherReady(job=1), now_s=1.2)
     tell(pool, hit("ian", size_bytes=9), hit("ann"), hit("liz"), hit("may"))
     assert came(pool.handle(Ticked(), now_s=2.0)) == ["slsk://ian/m%5Cf.flac"], "it keeps to the file that was begun"
