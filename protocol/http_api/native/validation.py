@@ -7,9 +7,7 @@ address is tried, no name is resolved.
 
 import ipaddress
 import re
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,7 +21,7 @@ from protocol.model.integrity.checksums import checked_digest, checksum_for, rea
 from protocol.model.integrity.metalink import Pieces
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.public_addresses import is_public
-from protocol.model.source_url import check_url, http_host, is_slsk, looks_like_metalink, same_url_key, slsk_url
+from protocol.model.source_url import check_url, is_slsk, looks_like_metalink, same_url_key, slsk_url
 
 ORIGIN: Final = "multisource"
 BATCH_BYTES_MAX: Final = 20_000
@@ -153,14 +151,9 @@ def is_private(url: str) -> bool:
     """Return whether the address itself is private. What a name resolves or redirects to is checked at the fetch."""
     if is_slsk(url):
         return False
-    try:
-        host = http_host(urlsplit(url)).rstrip(".")
-    except ValueError:
-        return False
+    host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    with suppress(OSError):  # 127.1, 0x7f.1 and 2130706433 are 127.0.0.1 to a resolver
-        host = socket.inet_ntoa(socket.inet_aton(host))
     try:
         ipaddress.ip_address(host)
     except ValueError:

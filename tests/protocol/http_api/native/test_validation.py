@@ -195,19 +195,3 @@ def test_a_bare_digest_is_named_by_its_length() -> None:
 
 def test_a_name_is_searched_for_by_its_words() -> None:
     assert validation.words_of("a/01 - Tide_(live).flac") == "01 Tide_ live flac"
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.1", "0x7f.1", "2130706433", "0177.0.0.1", "0", "%31%32%37.0.0.1", "127。0。0。1",
-        "ⓛocalhost", "localhost.", "a.localhost",
-    ],
-)  # fmt: skip
-def test_a_private_address_is_refused_however_it_is_written(host: str) -> None:
-    assert validation.is_private(f"http://{host}:8080/f")
-
-
-@pytest.mark.parametrize("host", ["8.8.8.8", "134744072", "example.org", "1.example.org"])
-def test_other_hosts_are_not_private(host: str) -> None:
-    assert not validation.is_private(f"http://{host}/f")
