@@ -22,7 +22,7 @@ from protocol.messages import (
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address, split_address, worker_address
 from protocol.messages.codec import BadFrame, decode
 
-RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | StopProcess | ActorDied | SetLogLevel
+RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | Ping | StopProcess | ActorDied | SetLogLevel
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class ProcessRoot(Actor):
 
     def handle(self, message: RootInbox) -> None:
         match message:
+            case Ping(serial=serial):
+                self._answer(serial)
             case StopProcess():
                 self._stop_wanted()
             case ActorDied():
@@ -77,7 +79,7 @@ class ProcessRoot(Actor):
         if len(frame) <= PING_BYTES_MAX:
             with contextlib.suppress(BadFrame):
                 if isinstance(ping := decode(frame), Ping):
-                    self._answer(ping.serial)
+                    self.handle(ping)
                     return
         super()._deliver(frame)
 

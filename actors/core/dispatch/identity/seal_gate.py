@@ -95,8 +95,7 @@ class LastChecks:
             return True
         if self._since_s is None or self._rounds[source.id] >= self._rounds_max:
             return False
-        longest_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
-        return cost_s <= min(longest_s, LAST_QUICK * self._quickest())
+        return cost_s <= min(self._longest_s(now_s), LAST_QUICK * self._quickest())
 
     def awaited(self, checking: Collection[Check], more_left: Callable[[], bool], now_s: float) -> bool:
         """Whether the complete file waits for those on their way, or for more that could be asked."""
@@ -105,19 +104,24 @@ class LastChecks:
             quick = any(self.may_ask(self._sources[each.source], now_s) for each in checking)
             if quick or more_left():
                 return True
-        in_time = waited_s < LAST_QUICK * self._quickest() * self._rounds_max
+        in_time = waited_s < LAST_QUICK * min(self._quickest(), self._longest_s(now_s)) * self._rounds_max
         return in_time and (any(each.last for each in checking) or more_left())
 
     def _allowed_s(self, now_s: float) -> float:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
+    def _longest_s(self, now_s: float) -> float:
+        return LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
+
     def _quickest(self) -> float:
         """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one.
 
-        One that cannot begin within the file makes none.
+        One that cannot begin within the file makes none, nor one of unknown rate: that would be awaited without end.
         """
         if self._quickest_s is None:
-            able = (each for each in self._sources.values() if each.usable and each.traits.offset_ok)
+            able = (
+                each for each in self._sources.values() if each.usable and each.traits.offset_ok and each.rate_bytes_s
+            )
             costs = [check_s(each, self._report.chunk_size) for each in able if not each.traits.abort_is_costly]
             self._quickest_s = min(costs, default=0.0)
             self._rounds_max = LAST_ROUNDS if len(costs) >= LAST_MANY else 2 * LAST_ROUNDS

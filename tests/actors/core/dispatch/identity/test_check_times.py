@@ -123,6 +123,17 @@ def test_what_is_on_its_way_is_awaited_for_twice_the_time_of_the_quickest_and_ro
         assert not checks.awaited([other], lambda: False, now_s)
 
 
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_complete_file_is_not_kept_waiting_by_a_source_whose_checks_would_take_for_ever(rate: float) -> None:
+    """Of unknown rate, or a byte a second: another one could be asked, and is not."""
+    endless = source(0)
+    endless.rate_bytes_s = rate
+    checks = last_checks(endless, source(1, 0.2, offset_ok=False))
+    checks.begin(100.0)
+    assert not checks.awaited([], lambda: True, 100.0 + 0.2 * 100.0)
+    assert not checks.awaited([Check(1, 0, last=True)], lambda: True, 100.0 + 0.2 * 100.0)
+
+
 # --- the container's own checks ---
 
 
