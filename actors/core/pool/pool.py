@@ -366,7 +366,7 @@ class PoolState:
         """Give it the next number; request its worker, and its peer's history."""
         number = len(job.sources)
         source.offered_s = now_s
-        first_of_soulseek = is_slsk(source.url) and job.start.attempt and not job.of_soulseek
+        first_of_soulseek = is_slsk(source.url) and not job.of_soulseek
         if is_slsk(source.url):
             try:
                 source.peer, source.path = slsk_address(source.url)
@@ -379,8 +379,10 @@ class PoolState:
             self._search.exclude(job.number, source.peer)
             return out + ([entries.disabled(job, number)] if job.dispatcher_ready else [])
         out += self._assign(job, number)
-        if first_of_soulseek:  # queue places of this job in the hub that died
+        if first_of_soulseek and job.start.attempt:  # queue places of this job in the hub that died
             out.append(Post(to=SESSION, message=JobClosed(job=job.number)))
+        if first_of_soulseek and job.dispatcher_ready and self._session is not None:  # it was told to no job of mirrors
+            out.append(Post(to=dispatcher_address(job.number), message=self._session))
         if source.peer:
             load = LoadPeerHistory(
                 job=job.number,

@@ -218,6 +218,15 @@ def test_the_state_of_the_login_reaches_jobs_of_users_that_stand_or_come_and_no_
     assert told(pool, ONLINE) == [Post(to="hub/dispatcher-1", message=ONLINE)]
 
 
+def test_the_first_user_that_joins_a_job_which_stands_brings_the_state_of_the_login() -> None:
+    """Else the job waits for a place in a queue that nobody asks for: to a quick dispatcher each user comes late."""
+    pool, _ = running(["http://a/f"])
+    told(pool, REFUSED)
+    state = Post(to="hub/dispatcher-1", message=REFUSED)
+    assert told(pool, OfferSource(job=1, url=USER)).count(state) == 1
+    assert state not in told(pool, OfferSource(job=1, url="slsk://bob/m%5Cf.flac")), "it is there already"
+
+
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_search_without_a_login_ends_its_job_unless_that_waits_for_one(waits: bool) -> None:
     pool = PoolState(("fetch-1",))
