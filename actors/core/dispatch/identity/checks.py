@@ -139,8 +139,11 @@ class Overlaps:
         """
         if lease.sample:
             self._sampled_from = min(self._sampled_from, lease.first)
-        if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
+        if self._job.spec.mode != "swarm" or lease.shared or tracker.total == UNBOUNDED:
             return 0
+        if lease.rival is not None:  # where it wins, the other one's overlap is not read
+            behind = self._report.owner_of(lease.stop) if lease.stop < tracker.total else MISSING
+            return int(behind not in (MISSING, source.id) and not source.traits.abort_is_costly)
         if source.traits.abort_is_costly:
             compared = self._identity.compared_before(source.id, self._sampled_from)
             return 0 if compared and not source.compares_again(self._report.chunk_size) else 1

@@ -353,3 +353,20 @@ def test_sources_whose_stops_are_spent_bind_only_while_the_job_goes_on_without_t
     assert views._others_can_go_on(), "one of them sends, and is not stopped"
     lease.draining = True
     assert not views._others_can_go_on()
+
+
+@pytest.mark.parametrize(("picture", "overlap"), [("###abb", 1), ("###a", 0)])
+def test_a_duplicate_reads_on_into_what_another_sent_behind_it(picture: str, overlap: int) -> None:
+    """Where it wins, its rival does not come to that place: a chunk within the file would be tied to nothing."""
+    state = board(picture, rates={"a": 0.01, "b": 1.0})
+    if "b" in picture:
+        lease = lease_of(state, "b")
+        deliver(state, stored(lease.source, lease.id, 4, 2), finished(lease.source, lease.id, 6))
+    else:
+        serve(state, "b", 1.0)
+    duplicate = lease_of(state, "b")
+    assert (duplicate.first, duplicate.stop, duplicate.overlap) == (3, 4, 0), "what is behind it is its own"
+    deliver(state, released(duplicate.source, duplicate.id, 3, FaultKind.NOT_FOUND))
+    serve(state, "c", 1.0)
+    duplicate = lease_of(state, "c")
+    assert (duplicate.first, duplicate.stop, duplicate.overlap) == (3, 4, overlap)
