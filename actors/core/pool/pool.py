@@ -381,7 +381,7 @@ class PoolState:
         out += self._assign(job, number)
         if first_of_soulseek and job.start.attempt:  # queue places of this job in the hub that died
             out.append(Post(to=SESSION, message=JobClosed(job=job.number)))
-        if first_of_soulseek and job.dispatcher_ready and self._session is not None:  # it was told to no job of mirrors
+        if first_of_soulseek and job.dispatcher_ready and self._session is not None:  # jobs of mirrors do not get it
             out.append(Post(to=dispatcher_address(job.number), message=self._session))
         if source.peer:
             load = LoadPeerHistory(
