@@ -133,13 +133,13 @@ class World:
         return ended, finished
 
     def hear_hang_up(self, ticket: int) -> None:
-        """The session and the job are both told of an upload that was broken off without a lease."""
-        told: set[type] = set()
-        while told != {ConnectionClosed, LeaseReleased}:
+        """Both the session and the job get a report of an upload that was broken off without a lease."""
+        reported: set[type] = set()
+        while reported != {ConnectionClosed, LeaseReleased}:
             message = self.inbox.get(timeout=S_MAX)
             assert not isinstance(message, ConnectionClosed) or message == closed(ticket, stopped=True)
             assert not isinstance(message, LeaseReleased) or (message.lease, message.stopped) == (NO_LEASE, True)
-            told |= {type(message)} & {ConnectionClosed, LeaseReleased}
+            reported |= {type(message)} & {ConnectionClosed, LeaseReleased}
 
     def close(self) -> None:
         stop_actors([self.worker], timeout_s=5)

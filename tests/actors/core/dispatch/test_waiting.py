@@ -276,12 +276,12 @@ def test_what_was_on_its_way_when_everybody_left_may_be_all_that_lacked() -> Non
 def hunting() -> PoolState:
     pool = PoolState(("fetch-1",))
     asked = pools.asked(sources=0)
-    pools.told(pool, changed(asked, term="tide", waits=True))
+    pools.posted(pool, changed(asked, term="tide", waits=True))
     return pool
 
 
 def nothing(pool: PoolState, search: int, now_s: float) -> list[Post]:
-    return pools.told(pool, SearchEnded(search=search, peers=0, refused=""), now_s=now_s)
+    return pools.posted(pool, SearchEnded(search=search, peers=0, refused=""), now_s=now_s)
 
 
 def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> None:
@@ -291,7 +291,7 @@ def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> 
         assert isinstance(post.message, JobProgressed)
         assert (post.message.state, post.message.reason) == ("waiting", "no user offers 'tide'")
         pause_s = 1.0
-        while not said(pools.told(pool, Ticked(), now_s=now_s + pause_s), StartSearch):
+        while not said(pools.posted(pool, Ticked(), now_s=now_s + pause_s), StartSearch):
             pause_s += 1.0
         pauses_s.append(pause_s)
         now_s += pause_s
@@ -301,22 +301,22 @@ def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> 
 def test_a_search_that_brings_somebody_at_last_begins_the_job() -> None:
     pool = hunting()
     nothing(pool, 1, 0.0)
-    pools.told(pool, Ticked(), now_s=100.0)
+    pools.posted(pool, Ticked(), now_s=100.0)
     hit = SearchHit(
         search=2, peer="ann", path="a\\tide.flac", size_bytes=9, slots_free=True, speed_bytes_s=0, queue_length=0,
         locked=False,
     )  # fmt: skip
-    pools.told(pool, hit, now_s=101.0)
+    pools.posted(pool, hit, now_s=101.0)
     (begun,) = said(nothing(pool, 2, 105.0), StartDispatcher)
     assert begun.start.waits
 
 
 def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:
     pool = hunting()
-    assert pools.told(pool, session("refused", final=True)) == []
-    assert pools.told(pool, session("online"), now_s=1.0) == [], "a search is under way"
+    assert pools.posted(pool, session("refused", final=True)) == []
+    assert pools.posted(pool, session("online"), now_s=1.0) == [], "a search is under way"
     nothing(pool, 1, 2.0)
-    assert said(pools.told(pool, session("online"), now_s=5.0), StartSearch)
+    assert said(pools.posted(pool, session("online"), now_s=5.0), StartSearch)
 
 
 # -- while what connections are bound to is gone

@@ -179,13 +179,13 @@ def whole_answer(url: str, *requests: bytes) -> bytes:
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10.0) as sock:
         sock.sendall(requests[0])
-        told = sock.recv(65536)
+        received = sock.recv(65536)
         with suppress(ConnectionError):  # what is still being sent meets a closed door
             for request in requests[1:]:
                 sock.sendall(request)
             while more := sock.recv(65536):
-                told += more
-        return told
+                received += more
+        return received
 
 
 LOGIN = b"POST /api/v0/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -196,42 +196,42 @@ BEHIND = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     "fields", [b"Content-Length: 4\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 0"]
 )
 def test_of_two_ends_of_a_request_one_is_taken_and_nothing_behind_it_is_answered(api: Api, fields: bytes) -> None:
-    told = whole_answer(api.url, LOGIN + fields + b"\r\n\r\n0\r\n\r\n" + BEHIND)
-    assert told.startswith(b"HTTP/1.1 400 ")
-    assert told.count(b"HTTP/1.1 ") == 1
+    received = whole_answer(api.url, LOGIN + fields + b"\r\n\r\n0\r\n\r\n" + BEHIND)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(
     "chunk", [b"1\r\n \r\n" * 60_000, (b"1;" + b"a" * 15_000 + b"\r\n \r\n") * 200], ids=["tiny", "extensions"]
 )
 def test_chunks_that_cost_more_than_they_bring_are_refused(api: Api, chunk: bytes) -> None:
-    told = whole_answer(api.url, LOGIN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n" + BEHIND)
-    assert told.startswith(b"HTTP/1.1 400 ")
-    assert b"alive" not in told
+    received = whole_answer(api.url, LOGIN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n" + BEHIND)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"alive" not in received
     assert api.client.get("/health").status_code == 200
 
 
 def test_a_body_of_small_chunks_is_taken(api: Api) -> None:
     chunks = b"".join(b"50\r\n" + b" " * 0x50 + b"\r\n" for _ in range(3000)) + b"2\r\n{}\r\n0\r\n\r\n"
-    told = whole_answer(api.url, LOGIN + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
-    assert b"Field required" in told
+    received = whole_answer(api.url, LOGIN + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert b"Field required" in received
 
 
 def test_garbage_behind_an_answer_ends_the_connection_without_a_word(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = whole_answer(
+    received = whole_answer(
         api.url, b"POST /no HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"-1\r\n"
     )
-    assert told.startswith(b"HTTP/1.1 404 ")
-    assert told.count(b"HTTP/1.1 ") == 1
+    assert received.startswith(b"HTTP/1.1 404 ")
+    assert received.count(b"HTTP/1.1 ") == 1
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 def test_a_path_that_is_too_long_is_refused(api: Api) -> None:
     for target in (b"/" + b"a" * 40_000, b"/health?" + b"a" * 40_000):
-        told = raw_answer(api.url, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert told.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+        received = raw_answer(api.url, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert received.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
 
 
 def test_garbage_is_refused(api: Api) -> None:
