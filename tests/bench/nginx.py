@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from actors.runtime.free_ports import free_ports
+
 READY_S_MAX = 10.0
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -21,7 +23,7 @@ def nginx(program: str, served: Path, ports_count: int, *, certificate: Path | N
     The k-th port answers on 127.0.0.k as well as on 127.0.0.1, see `own_hosts`.
     `certificate`: a file with a key and its certificate; then it speaks TLS.
     """
-    ports = _free_ports(ports_count)
+    ports = free_ports(ports_count)
     configuration = served.parent / "nginx.conf"
     configuration.write_text(_configuration(served.parent, ports, certificate))
     errors = served.parent / "nginx.errors"
@@ -68,13 +70,6 @@ http {{
   }}
 }}
 """
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody had a moment ago: nginx cannot say which port 0 became."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(sock.getsockname()[1]) for sock in sockets]
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], ports: list[int], errors: Path) -> None:

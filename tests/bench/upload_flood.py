@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from actors.demo.soulseek.wire import messages as m
+from actors.runtime.free_ports import free_ports
 from tests.bench import measuring
 from tests.bench.idle_daemon import _cpu_s, _environment, _named, _until
 from tests.real_peers.raw_downloader import RawDownloader
@@ -44,8 +45,7 @@ def main() -> int:
         (folder / "music").mkdir()
         (folder / "music" / "Wanted Song.flac").write_bytes(bytes(1 << 20))
         (folder / "shoal.toml").write_text(f'[soulseek]\nshared_folders = ["{folder}/music"]\n')
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         environment = _environment(box, folder) | {
             "SHOAL_CONFIG": str(folder / "shoal.toml"),
             "SHOAL_SOULSEEK_LISTEN_PORTS": str(port),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.runtime.free_ports import free_ports
 from tests.e2e.program import ROOT
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
@@ -92,9 +92,7 @@ def test_the_installed_demo_downloads_its_file(program: Path, away: dict[str, st
 
 
 def test_the_installed_daemon_answers_and_ends_in_order(program: Path, away: dict[str, str]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     config = Path(away["HOME"], "shoal.toml")
     config.write_text(f'[api]\nport = {port}\n[daemon]\ndownloads = "{away["HOME"]}"\n')
     config.chmod(0o600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from actors.demo.content import Content
 from actors.demo.page import CONFIG, DemoDaemon
 from actors.demo.soulseek.behavior import Behavior
 from actors.demo.soulseek.network import DemoNetwork
+from actors.runtime.free_ports import free_ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = (
@@ -55,8 +55,7 @@ class World:
     """A daemon and its network; `start` another one on the same port after `stop`."""
 
     def __init__(self, folder: Path, network: DemoNetwork) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        (self._port,) = free_ports(1)
         self.folder = folder
         self.network = network
         self.runs = False

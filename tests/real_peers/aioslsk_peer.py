@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.demo.child_process import Child, ChildError, Fields, read_request, reply, serve_requests
+from actors.runtime.free_ports import free_ports
 from protocol.model.value import Closing
-from tests.real_peers.nicotine import free_port
 from tests.soulseek_network.network import Network
 
 READY_S_MAX: Final = 20.0
@@ -39,7 +39,7 @@ class AioslskPeer(Closing):
 
     def __init__(self, box: Network, name: str, folder: Path, slots: int, upload_kib_s: int) -> None:
         self.name = name
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self._child = Child("tests.real_peers.aioslsk_peer")
         told = {
             "server_port": box.server_port, "name": name, "port": self.port, "folder": str(folder.resolve()),

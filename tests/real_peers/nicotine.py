@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import quote
 
 from actors.demo.child_process import Child
-from actors.demo.soulseek.wire import bind
+from actors.runtime.free_ports import free_ports
 from protocol.model.value import Closing
 from tests.soulseek_network.network import Network
 
@@ -48,12 +48,6 @@ def installed() -> bool:
     return importlib.util.find_spec("pynicotine") is not None
 
 
-def free_port() -> int:
-    """A port nobody had a moment ago: these programs cannot be told to take any."""
-    with bind("127.0.0.1", 0) as sock:
-        return int(sock.getsockname()[1])
-
-
 class Nicotine(Closing):
     """Owns the program and its configuration folder; both end with `close` or with this process."""
 
@@ -61,7 +55,7 @@ class Nicotine(Closing):
         self, box: Network, name: str, folder: Path, upload_kib_s: int | None, slots: int, debug: bool
     ) -> None:
         self.name = name
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self._box = box
         self._folder = folder
         self._home = tempfile.TemporaryDirectory(prefix="box-nicotine-", ignore_cleanup_errors=True)

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from actors.demo.soulseek.wire import messages as m
+from actors.runtime.free_ports import free_ports
 from tests.real_peers import aioslsk_peer as aioslsk
 from tests.real_peers import nicotine as nicotine_plus
 from tests.real_peers.aioslsk_peer import aioslsk_peer, client_for, on_loopback
-from tests.real_peers.nicotine import Nicotine, free_port, nicotine
+from tests.real_peers.nicotine import Nicotine, nicotine
 from tests.real_peers.raw_downloader import RawDownloader
 from tests.soulseek_network.network import Character, Content, Network, network
 
@@ -59,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 async def logged_in(box: Network, name: str, downloads: Path) -> AsyncIterator[Any]:
     """A real client of the box, which shares nothing."""
     on_loopback()
-    told = {"server_port": box.server_port, "name": name, "port": free_port()}
+    told = {"server_port": box.server_port, "name": name, "port": free_ports(1)[0]}
     client = client_for(told, downloads=downloads)
     await client.start()
     try:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.fleet.brokers import Brokers, access_rules, free_ports, key_pair
+from actors.fleet.brokers import Brokers, access_rules, key_pair
 from actors.fleet.bus import Bus, BusFault, BusSettings, Entry, WrongRevision, connected
+from actors.runtime.free_ports import free_ports
 
 TTL_S = 1.0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from actors.runtime.free_ports import free_ports
 from actors.sources import HttpSettings
 from actors.sources.http.connect import look_up_fault
 from protocol.model.faults import FaultKind, SourceFault
@@ -49,8 +50,7 @@ def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 
 def test_a_port_without_a_listener_refuses(read: Read) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    (port,) = free_ports(1)
     fault = fault_of_probe(read, f"http://127.0.0.1:{port}/x")
     assert fault.kind == FaultKind.REFUSED
     assert "127.0.0.1" in fault.detail
@@ -58,8 +58,7 @@ def test_a_port_without_a_listener_refuses(read: Read) -> None:
 
 def test_every_address_of_a_host_is_tried(serve: Serve, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve([PROBE])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dead = listener.getsockname()[1]
+    (dead,) = free_ports(1)
     found = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", dead)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
