@@ -162,7 +162,8 @@ def forecast(outlook: Outlook) -> Forecast:
     best = max((user.rate_bytes_s for user in users), default=0.0)
     # Of those not known only the ones that will grant in a moment count: others may let us wait for hours.
     awaited = sum(user.rate_bytes_s <= 0 and (user.awaited or best <= 0) for user in users)
-    best = max(best, guess * (BEST_OF_UNKNOWN if awaited > 1 else 1.0) if awaited else 0.0)
+    if awaited:
+        best = max(best, guess * BEST_OF_UNKNOWN if awaited > 1 else guess)
     everyone = outlook.free_bytes_s + sum(user.rate_bytes_s for user in users)
     everyone += guess * awaited if len(outlook.users) >= CROWD else 0.0
     single_s = outlook.left_bytes / max(outlook.free_bytes_s + best, 1.0)
@@ -270,7 +271,7 @@ class UserGate:
         if len(outlook.users) >= CROWD and opens(forecast(outlook), self.patience_s):
             self.is_open = True
             return self.decide(source, now_s)
-        candidate = outlook.users.get(source.id, User(source.rate_bytes_s, False, False, source.advertised_bytes_s))
+        candidate = outlook.users.get(source.id) or _waiting(source, None, now_s)
         held_s = now_s - source.offered_s if source.ticket >= 0 else 0.0
         if self._may_sample(source) and any(user.sends for user in outlook.users.values()):
             restart_s = source.traits.restart_cost_s
@@ -382,7 +383,7 @@ class UserGate:
 
     def describe(self, now_s: float) -> str:
         """Return the estimate as a sentence; empty where there is nothing to decide."""
-        if self.patience_s <= 0 or sum(each.traits.abort_is_costly for each in self._sources.values()) < 2:
+        if self.patience_s <= 0 or not any(each.traits.abort_is_costly for each in self._sources.values()):
             return ""
         outlook = self._outlook(now_s)
         if len(outlook.users) < 2 or outlook.left_bytes <= 0:
