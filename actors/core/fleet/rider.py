@@ -355,14 +355,14 @@ class Rider:
         if not open_parts:
             return None
         start = next((part for part in open_parts if self._within(part)), open_parts[0])
-        going_on = self.granted is not None and self._within(start)
         stop = last = start + 1
         while stop in mine or (self._within(stop) and board.is_stored(stop)):
             stop += 1
             if stop - 1 in open_parts:
                 last = stop
-        if self.granted is not None and going_on and last <= self.granted[1]:
-            return self.granted[0], last  # its beginning moves only when its end does: what is complete stays quiet
+        granted = self.granted
+        if granted is not None and granted[0] <= start < last <= granted[1]:
+            return granted[0], last  # its beginning moves only when its end does: what is complete stays quiet
         first = start
         while first - 1 in mine:
             first -= 1

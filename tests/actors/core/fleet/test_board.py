@@ -175,20 +175,22 @@ def test_nothing_is_taken_where_nothing_is_won() -> None:
     assert stalled.over == drawn.windows[0]
 
 
+PARTS_OF_40 = st.sets(st.integers(0, 40))
 ROWS = st.lists(
-    st.tuples(st.integers(0, 30), st.integers(1, 12), st.sampled_from(["n1", "n2"]), st.sets(st.integers(0, 40))),
+    st.tuples(st.integers(0, 30), st.integers(1, 12), st.sampled_from(["n1", "n2"]), PARTS_OF_40, PARTS_OF_40),
     max_size=25,
 )
 
 
-@given(rows=ROWS, gone=st.sets(st.integers(0, 30)), banned=st.sampled_from([(), ("n2",)]))
+@given(rows=ROWS, gone=st.sets(st.integers(0, 30)), banned=st.sampled_from([(), ("n2",)]), within=st.integers(0, 20))
 @settings(deadline=None)
 def test_the_board_is_what_its_rows_say(
-    rows: list[tuple[int, int, str, set[int]]], gone: set[int], banned: tuple[str, ...]
+    rows: list[tuple[int, int, str, set[int], set[int]]], gone: set[int], banned: tuple[str, ...], within: int
 ) -> None:
     drawn, last = Board(0, ()), {}
-    for at, (first, length, node, stored) in enumerate(rows):
+    for at, (first, length, node, stored, ahead) in enumerate(rows):
         row = window(first, first + length, node, *stored, epoch=at % 7 == 6)
+        row = row.but(ahead=tuple(part(number, node) for number in sorted(ahead)))
         drawn.set_window(first, row, float(at))
         last[first] = row
     drawn.judge(0, banned)
@@ -206,6 +208,21 @@ def test_the_board_is_what_its_rows_say(
         covered.update(range(first, stop))
     free = {number for begin, end in drawn.free(45) for number in range(begin, end)}
     assert free == set(range(45)) - covered - stored
+    for number in stored:
+        telling = [
+            first for first, row in counted.items() if row.node not in banned and number in {p.part for p in row.parts}
+        ]
+        assert sorted(drawn.telling(number)) == sorted(telling)
+        assert drawn.stored(number).node == counted[max(telling)].node
+    sent = [each for _, row in sorted(counted.items()) for each in row.ahead if within <= each.part < within + 9]
+    assert drawn.sent_ahead(within, within + 9) == tuple(
+        each for each in sent if each.node not in banned and each.part not in stored
+    )
+    for node in ("n1", "n2"):
+        held = [first for first, row in sorted(counted.items()) if row.node == node]
+        assert drawn.windows_of(node) == len(held)
+        assert drawn.held_by(node, f"{node}-1") == [first for first in held if drawn.missing(first)]
+        assert drawn.held_by(node, "another process") == []
 
 
 # --- which window, to the part and to the second ---

@@ -199,6 +199,25 @@ def test_without_a_confirmed_sign_of_life_nothing_is_written_or_stored() -> None
     assert bench.of(v.PutPart), "and goes on by itself"
 
 
+def test_for_half_of_its_time_to_live_after_a_sign_of_life_a_node_goes_on() -> None:
+    bench = Bench().join()
+    job = bench.placed()
+    while not [written for written in bench.tick() if isinstance(written, v.KvUpdate) and written.bucket == NODES]:
+        pass
+    bench.silent = True
+    bench.tick(times=int(0.45 * TTL_S / 0.5))
+    bench.give(v.PartReady(job, 0, "d0"))
+    assert bench.of(v.PutPart)
+
+
+def test_a_node_whose_own_row_is_not_there_yet_takes_an_equal_share_of_the_limit() -> None:
+    bench = Bench(silent=True)
+    bench.rows[SETTINGS, FLEET] = (FleetSettings(fleet="f", destination=HERE, limit_bytes_s=1000), 1)
+    bench.rows[NODES, "n2"] = (other("n2", rate_bytes_s=160.0, jobs=1), 2)
+    bench.join()
+    assert [limit.rate_bytes_s for limit in bench.of(v.LimitRate)] == [500.0]
+
+
 def test_a_pause_of_this_process_is_no_death_of_the_others() -> None:
     bench = Bench().join()
     bench.put(NODES, "n2", other("n2"))
