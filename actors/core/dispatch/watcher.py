@@ -115,8 +115,8 @@ class ReportSchedule:
         tracker, left_s = (None, -1.0) if leases is None else (leases.tracker, leases.left_s(now_s))
         why = {Phase.PAUSED: self._disk_pause.reason, Phase.WAITING: self._waiting.reason}
         self._report.reason = why.get(phase, "") or interface_words(self._sources.values())
-        riding = leases is not None and phase is Phase.RIDING
-        self._report.estimate = leases.grants.gate.describe(now_s) if leases is not None and riding else ""
+        riding = leases if phase is Phase.RIDING else None
+        self._report.estimate = riding.grants.gate.describe(now_s) if riding is not None else ""
         self._out.extend(self._report.progress(phase.value, self._sources, tracker, left_s, now_s=now_s))
 
     def is_large(self, now_s: float) -> bool:
