@@ -134,12 +134,12 @@ class Engine(Closing):
         return self.hear(JobEnded, lambda ended: ended.job == job, wait_s=wait_s)
 
     def stored(self, job: int) -> int:
-        """Bytes, as last told."""
-        told = [message for _, message in self.heard if isinstance(message, JobProgressed) and message.job == job]
-        return told[-1].stored_bytes if told else 0
+        """Bytes, as last reported."""
+        progressed = [message for _, message in self.heard if isinstance(message, JobProgressed) and message.job == job]
+        return progressed[-1].stored_bytes if progressed else 0
 
     def until_stored(self, job: int, size_bytes: int) -> None:
-        self.hear(JobProgressed, lambda told: told.job == job and told.stored_bytes >= size_bytes)
+        self.hear(JobProgressed, lambda progressed: progressed.job == job and progressed.stored_bytes >= size_bytes)
 
     def runs(self, job: int) -> list[tuple[int, int, int]]:
         """Who sent what, as said just before the job ended."""
@@ -151,8 +151,8 @@ class Engine(Closing):
         return [run for part in parts for run in zip(part.firsts, part.stops, part.owners, strict=True)]
 
     def sources(self, job: int) -> dict[int, str]:
-        told = [message for _, message in self.heard if isinstance(message, SourceFound) and message.job == job]
-        return {each.source: each.url for each in told}
+        progressed = [message for _, message in self.heard if isinstance(message, SourceFound) and message.job == job]
+        return {each.source: each.url for each in progressed}
 
 
 def _with_slots(spec: ProcessSpec, slots: int) -> ProcessSpec:

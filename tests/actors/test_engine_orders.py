@@ -116,7 +116,7 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
         engine.begin(1, box.urls, name="same.bin")
         engine.until_stored(1, 2 * MB)
         engine.tell(dispatcher_address(1), ListContributors(job=1, request=9, reply_to=FRONT))
-        before = engine.hear(ContributorsListed, lambda told: told.request == 9)
+        before = engine.hear(ContributorsListed, lambda message: message.request == 9)
         assert {0, 1} == set(before.owners)
         engine.tell(POOL, SourceDisabled(job=1, source=0, banned=False, detail=""))
         engine.tell(POOL, SourceDisabled(job=1, source=1, banned=False, detail=""))
@@ -126,7 +126,7 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
         engine.tell(POOL, OfferSource(job=2, url=box.urls[1]))
         engine.hear(JobOpened, lambda opened: opened.job == 2)
         engine.tell(dispatcher_address(2), ListContributors(job=2, request=10, reply_to=FRONT))
-        after = engine.hear(ContributorsListed, lambda told: told.request == 10)
+        after = engine.hear(ContributorsListed, lambda message: message.request == 10)
         begun = dict(zip(before.firsts, before.owners, strict=True))
         assert [begun[first] for first in after.firsts if first in begun] == [
             owner for first, owner in zip(after.firsts, after.owners, strict=True) if first in begun
@@ -143,7 +143,7 @@ def test_a_job_manager_that_comes_back_hears_everything_anew_and_how_jobs_ended(
         engine.heard.clear()
         engine.ask(asked, box.urls)
         engine.hear(JobOpened)
-        engine.hear(JobProgressed, lambda told: told.stored_bytes >= MB)
+        engine.hear(JobProgressed, lambda message: message.stored_bytes >= MB)
         assert engine.sources(1) == {0: box.urls[0]}
         first = engine.ended(1)
         assert first.state == "sealed"
@@ -157,10 +157,10 @@ def test_a_job_manager_that_comes_back_hears_everything_anew_and_how_jobs_ended(
 
 
 def test_what_is_stored_is_told_within_a_quarter_of_a_second(engine: Engine, tmp_path: Path) -> None:
-    """How far the file on the disk is ahead of what was told, in time."""
+    """How far the file on the disk is ahead of what was reported, in time."""
     with mirrors([slow(1)], Content(3 * MB)) as box:
         engine.begin(1, box.urls)
         engine.ended(1)
-    told = [(at_s, each.stored_bytes) for at_s, each in engine.heard if isinstance(each, JobProgressed)]
-    gaps = [late[0] - early[0] for early, late in pairwise(told) if late[1] > early[1]]
-    assert sorted(gaps)[len(gaps) // 2] < 0.3, "while bytes come they are told of"
+    message = [(at_s, each.stored_bytes) for at_s, each in engine.heard if isinstance(each, JobProgressed)]
+    gaps = [late[0] - early[0] for early, late in pairwise(message) if late[1] > early[1]]
+    assert sorted(gaps)[len(gaps) // 2] < 0.3, "while bytes come they are reported"

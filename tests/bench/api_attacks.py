@@ -122,10 +122,10 @@ def watched(daemon: Daemon) -> tuple[bool, str]:
 
 def locked_out(daemon: Daemon, addresses: int) -> tuple[bool, str]:
     """Send wrong passwords, then the right one from an address that was never seen."""
-    told = [log_in(daemon, f"127.0.2.{number % addresses + 1}", "wrong") for number in range(max(50, addresses * 5))]
+    shown = [log_in(daemon, f"127.0.2.{number % addresses + 1}", "wrong") for number in range(max(50, addresses * 5))]
     right = log_in(daemon, f"127.0.3.{addresses}", PASSWORD)
-    words = f"{told.count(401)} looked at, {told.count(429)} told to wait; another address logs in: {right}"
-    return right == 200 and told.count(429) > 0, words
+    words = f"{shown.count(401)} looked at, {shown.count(429)} made to wait; another address logs in: {right}"
+    return right == 200 and shown.count(429) > 0, words
 
 
 def log_in(daemon: Daemon, address: str, password: str) -> int:

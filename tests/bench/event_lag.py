@@ -1,4 +1,4 @@
-"""Claim: what was stored is told within 250 ms, and a reader that does not read slows no download.
+"""Claim: what was stored is reported within 250 ms, and a reader that does not read slows no download.
 
     python -m tests.bench.event_lag [--seconds 20]
 
@@ -74,7 +74,7 @@ def progress(lines: Iterator[str]) -> Iterator[tuple[float, str, int]]:
 def lags(daemon: Daemon, urls: list[str], size: int) -> list[float]:
     """Seconds from each growth of the records to the next event that tells of more."""
     grown: list[float] = []
-    told: list[float] = []
+    reported: list[float] = []
     ended = threading.Event()
     downloads = daemon.shoal.folder.parent / "downloads"
     watcher = threading.Thread(target=stored_at, args=(downloads / "lag.bin.part.records", ended, grown))
@@ -90,15 +90,15 @@ def lags(daemon: Daemon, urls: list[str], size: int) -> list[float]:
             most = 0
             for at_s, kind, stored in progress(lines):
                 if kind == "job.sealed":
-                    told.append(at_s)
+                    reported.append(at_s)
                     break
                 if stored > most:
                     most = stored
-                    told.append(at_s)
+                    reported.append(at_s)
     finally:
         ended.set()
         watcher.join()
-    return [min(at - grew for at in told if at >= grew) for grew in grown if any(at >= grew for at in told)]
+    return [min(at - grew for at in reported if at >= grew) for grew in grown if any(at >= grew for at in reported)]
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def main() -> int:
             leaving.callback(shoal.clean_up)
             found = sorted(lags(daemon, list(box.urls), size))
             print(f"{len(found)} times something was stored; median {1000 * statistics.median(found):.0f} ms")
-            good = measuring.verdict("from stored to told, longest, ms", 1000 * found[-1], at_most=250)
+            good = measuring.verdict("from stored to reported, longest, ms", 1000 * found[-1], at_most=250)
             ratios = []
             for number in range(asked.runs):
                 alone = ordered(daemon, f"alone-{number}", 100_000_000, list(quick.urls), wait=True)["activeS"]

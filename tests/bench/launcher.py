@@ -29,14 +29,14 @@ def main() -> None:
     ended_s = time.perf_counter()
     orphans = _reap_orphans()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = {
+    shown = {
         "exit_code": exit_code,
         "wall_s": ended_s - begun_s,
         "cpu_s": used.ru_utime + used.ru_stime,
         "orphans": orphans,
         "orphans_s": time.perf_counter() - ended_s,
     }
-    Path(report_path).write_text(json.dumps(told))
+    Path(report_path).write_text(json.dumps(shown))
 
 
 def _reap_orphans() -> int:

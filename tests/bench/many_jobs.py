@@ -95,10 +95,10 @@ def run(engine: Engine, urls: list[str], asked: argparse.Namespace, content: Con
     half = sight(engine)
     ideal = sources * asked.rate * half_s
     stored = [engine.stored(job) for job in range(1, jobs + 1)]
-    told = sum(isinstance(each, JobProgressed) for _, each in engine.heard)
+    shown = sum(isinstance(each, JobProgressed) for _, each in engine.heard)
     print(half.line(f"after {half_s:.0f} s"))
     cores = (half.cpu_s - before.cpu_s) / half_s
-    print(f"CPU {100 * cores:.0f} % of a core, {told / half_s:.0f} words of progress a second")
+    print(f"CPU {100 * cores:.0f} % of a core, {shown / half_s:.0f} words of progress a second")
     print(f"shares of the ideal: slowest {min(stored) / ideal:.2f}, median {statistics.median(stored) / ideal:.2f}")
     ends: list[JobEnded] = [each for _, each in engine.heard if isinstance(each, JobEnded)]
     while len(ends) < jobs:

@@ -30,18 +30,18 @@ def measure(content: Content, sources: int, folder: Path, ideal_s: float) -> tup
         command = measuring.get_command(box.urls, path)
         run = measuring.measured(command, limit_s=LIMIT_IDEALS * ideal_s, sample_pss=True)
         used = sum(count.bytes_sent > 0 for count in box.counts().values())
-    told = run.job_ended()
+    shown = run.job_ended()
     right = content.matches(path)
     measuring.clear(path)
     pss_mb = run.pss_peak_bytes / 1e6
-    if run.exit_code != 0 or told is None or not right:
+    if run.exit_code != 0 or shown is None or not right:
         print(f"no right file: {measuring.trouble(run)}; content {'right' if right else 'WRONG or missing'}")
         return 0.0, pss_mb
     print(
-        f"seconds {told['seconds']:.3f}, whole process {run.wall_s:.3f}, CPU {run.cpu_s:.2f} s, "
+        f"seconds {shown['seconds']:.3f}, whole process {run.wall_s:.3f}, CPU {run.cpu_s:.2f} s, "
         f"{used} mirrors used, {run.processes_peak} processes, PSS {pss_mb:.0f} MB, content right"
     )
-    return ideal_s / float(told["seconds"]), pss_mb
+    return ideal_s / float(shown["seconds"]), pss_mb
 
 
 def main() -> int:

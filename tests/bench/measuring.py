@@ -49,10 +49,10 @@ class Measured:
         """The report of `run.py get --json`: the last line of its output; None when there is none."""
         lines = self.output.strip().splitlines()
         try:
-            told = json.loads(lines[-1]) if lines else None
+            shown = json.loads(lines[-1]) if lines else None
         except ValueError:
             return None
-        return told if isinstance(told, dict) and told.get("event") == "job_ended" else None
+        return shown if isinstance(shown, dict) and shown.get("event") == "job_ended" else None
 
 
 def measured(command: Sequence[str | Path], *, limit_s: float, sample_pss: bool = False) -> Measured:

@@ -35,7 +35,7 @@ class Played:
     @property
     def flowing(self) -> tuple[float, int]:
         """When the first report with stored bytes came, and how many they were; (0.0, 0) when none did."""
-        marks = ((at_s, told["bytes_stored"]) for at_s, told in self.events if told.get("event") == "progress")
+        marks = ((at_s, shown["bytes_stored"]) for at_s, shown in self.events if shown.get("event") == "progress")
         return next(((at_s, stored) for at_s, stored in marks if stored > 0), (0.0, 0))
 
     @property
@@ -90,11 +90,11 @@ def play(
             if time.perf_counter() - begun_s > limit_s:
                 process.terminate()
         process.wait()
-    told = json.loads(report.read_text()) if report.exists() else {"exit_code": -1, "cpu_s": 0.0}
+    shown = json.loads(report.read_text()) if report.exists() else {"exit_code": -1, "cpu_s": 0.0}
     text = errors.read_text(errors="replace")
     for leftover in (report, errors):
         leftover.unlink(missing_ok=True)
-    return Played(exit_code=int(told["exit_code"]), cpu_s=float(told["cpu_s"]), events=events, errors=text)
+    return Played(exit_code=int(shown["exit_code"]), cpu_s=float(shown["cpu_s"]), events=events, errors=text)
 
 
 def users_words(box: Network, names: Sequence[str]) -> list[str]:

@@ -101,17 +101,17 @@ def _ours(box: Box, content: Content, folder: Path, ideal_s: float) -> float:
     """Efficiency of one run of our program; 0 when it brought no file or a wrong one."""
     path = folder / "ours.bin"
     run = measuring.measured(measuring.get_command(box.urls, path), limit_s=LIMIT_IDEALS * ideal_s)
-    told = run.job_ended()
+    shown = run.job_ended()
     right = content.matches(path)
     measuring.clear(path)
-    if run.exit_code != 0 or told is None or not right:
+    if run.exit_code != 0 or shown is None or not right:
         print(f"no right file: {measuring.trouble(run)}; content {'right' if right else 'WRONG or missing'}")
         return 0.0
     print(
-        f"seconds {told['seconds']:.3f}, whole process {run.wall_s:.3f}, CPU {run.cpu_s:.2f} s, content right, "
-        f"received {told['bytes_received'] / 1e6:.1f} MB, fetched again {told['bytes_refetched'] / 1e6:.1f} MB"
+        f"seconds {shown['seconds']:.3f}, whole process {run.wall_s:.3f}, CPU {run.cpu_s:.2f} s, content right, "
+        f"received {shown['bytes_received'] / 1e6:.1f} MB, fetched again {shown['bytes_refetched'] / 1e6:.1f} MB"
     )
-    return ideal_s / float(told["seconds"])
+    return ideal_s / float(shown["seconds"])
 
 
 def _print_mirrors(crowd: list[Shaped], box: Box, ideal_s: float) -> None:

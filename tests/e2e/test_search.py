@@ -109,11 +109,11 @@ def test_a_server_that_cannot_be_reached_is_said(shoal: Shoal, box: Network) -> 
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         done = shoal.run("search", box.term, **account(box, PORT=str(port)))
-        told = shoal.run("search", box.term, "--json", **account(box, PORT=str(port)))
-    assert (done.code, told.code) == (3, 3)
+        shown = shoal.run("search", box.term, "--json", **account(box, PORT=str(port)))
+    assert (done.code, shown.code) == (3, 3)
     assert done.stderr.splitlines()[-1] == f"search failed: 127.0.0.1:{port} cannot be reached"
-    assert told.events[-1]["refused"] == f"127.0.0.1:{port} cannot be reached"
-    assert [each["state"] for each in told.events[:-1]] == ["connecting", "offline"]
+    assert shown.events[-1]["refused"] == f"127.0.0.1:{port} cannot be reached"
+    assert [each["state"] for each in shown.events[:-1]] == ["connecting", "offline"]
     assert done.seconds < 30
 
 

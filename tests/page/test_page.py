@@ -349,14 +349,14 @@ def test_axe_finds_nothing(blank_page: Any, world: World, scheme: str) -> None:
     page.get_by_role("heading", level=1).wait_for()
     page.locator("details.route").nth(3).locator("summary").first.click()
     found["docs"] = Axe().run(page).response["violations"]
-    told = {
+    shown = {
         view: [
             (one["id"], node["html"][:120], node["failureSummary"][:200]) for one in violations for node in one["nodes"]
         ]
         for view, violations in found.items()
         if violations
     }
-    assert not told, told
+    assert not shown, shown
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")

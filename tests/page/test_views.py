@@ -132,7 +132,7 @@ def test_without_a_fleet_none_is_shown_or_asked_for(opened: Any) -> None:
         page = opened(api, "network")
         page.get_by_role("heading", name="Processes").wait_for()
         assert page.get_by_role("heading", name="Fleet").count() == 0
-        assert not [message for _, message in api.told if isinstance(message, GetFleet)]
+        assert not [message for _, message in api.posted if isinstance(message, GetFleet)]
 
 
 @pytest.mark.parametrize("checksum", ["", "sha256:" + "ab" * 32])
@@ -151,5 +151,5 @@ def test_the_file_of_the_sources_that_lost_can_be_taken_where_nothing_is_proven(
         page.locator(".toast").get_by_role("button", name="Close").click()
         expect(page.locator(".toast")).to_have_count(0)
         page.wait_for_timeout(300)
-        retries = [message for _, message in api.told if isinstance(message, RetryJob)]
+        retries = [message for _, message in api.posted if isinstance(message, RetryJob)]
         assert [message.other_group for message in retries] == [True]

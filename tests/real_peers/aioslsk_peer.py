@@ -41,11 +41,11 @@ class AioslskPeer(Closing):
         self.name = name
         (self.port,) = free_ports(1)
         self._child = Child("tests.real_peers.aioslsk_peer")
-        told = {
+        fields = {
             "server_port": box.server_port, "name": name, "port": self.port, "folder": str(folder.resolve()),
             "slots": slots, "upload_kib_s": upload_kib_s,
         }  # fmt: skip
-        self._child.request(told)
+        self._child.request(fields)
 
     @property
     def pid(self) -> int:
@@ -53,7 +53,7 @@ class AioslskPeer(Closing):
 
     def uploads(self) -> list[Listed]:
         """Its list of uploads at this moment."""
-        return [Listed(**told) for told in self._child.request({"do": "uploads"})["uploads"]]
+        return [Listed(**fields) for fields in self._child.request({"do": "uploads"})["uploads"]]
 
     def log(self) -> str:
         """What it has logged: warnings and worse."""
@@ -84,28 +84,32 @@ def on_loopback() -> None:
     vars(importlib.import_module("aioslsk.network.network"))["DEFAULT_LISTENING_HOST"] = "127.0.0.1"
 
 
-def client_for(told: Fields, *, downloads: Path | None = None) -> Any:
+def client_for(fields: Fields, *, downloads: Path | None = None) -> Any:
     """A client, not yet started, for a private server: no UPnP, no parents, nothing obfuscated."""
     settings: Any = importlib.import_module("aioslsk.settings")
-    shares: dict[str, Any] = {"scan_on_start": True, "download": str(downloads or Path(told["folder"]))}
-    if "folder" in told:
-        shares["directories"] = [{"path": told["folder"]}]
+    shares: dict[str, Any] = {"scan_on_start": True, "download": str(downloads or Path(fields["folder"]))}
+    if "folder" in fields:
+        shares["directories"] = [{"path": fields["folder"]}]
     made = settings.Settings(
-        credentials={"username": told["name"], "password": "box"},
+        credentials={"username": fields["name"], "password": "box"},
         network={
-            "server": {"hostname": "127.0.0.1", "port": told["server_port"], "reconnect": {"auto": True, "timeout": 1}},
-            "listening": {"port": told["port"], "obfuscated_port": 0},
+            "server": {
+                "hostname": "127.0.0.1",
+                "port": fields["server_port"],
+                "reconnect": {"auto": True, "timeout": 1},
+            },
+            "listening": {"port": fields["port"], "obfuscated_port": 0},
             "upnp": {"enabled": False},
-            "limits": {"upload_speed_kbps": told.get("upload_kib_s", 0)},
+            "limits": {"upload_speed_kbps": fields.get("upload_kib_s", 0)},
         },
         shares=shares,
-        transfers={"limits": {"upload_slots": told.get("slots", 2)}},
+        transfers={"limits": {"upload_slots": fields.get("slots", 2)}},
     )
     return importlib.import_module("aioslsk.client").SoulSeekClient(made)
 
 
-async def _serve(told: Fields) -> None:
-    client = client_for(told)
+async def _serve(fields: Fields) -> None:
+    client = client_for(fields)
     await client.start()
     await client.login()
     reply({})

@@ -65,12 +65,12 @@ class Nicotine(Closing):
         self._keeper = Child("tests.real_peers.process_guard")
         command = [sys.executable, "-m", "pynicotine", "--headless", "--bindip", "127.0.0.1"]
         command += ["--config", str(home / "config"), "--user-data", str(home / "data")]
-        told = {"command": command, "log_path": str(self.log_path), "folder": str(home), "env": ENVIRONMENT}
-        self.pid: int = self._keeper.request(told)["pid"]
+        order = {"command": command, "log_path": str(self.log_path), "folder": str(home), "env": ENVIRONMENT}
+        self.pid: int = self._keeper.request(order)["pid"]
         """The program's own, for measuring its CPU."""
 
     def wait_until_ready(self) -> None:
-        """Return when it has told the server what it shares: from then on searches find it. Raises NicotineError."""
+        """Return when the server knows its shares: from then on searches find it. Raises NicotineError."""
         give_up_s = time.monotonic() + READY_S_MAX
         while not self._box.shares(self.name, s_max=POLL_S):
             if self._keeper.request({})["exit_code"] is not None or time.monotonic() > give_up_s:

@@ -10,10 +10,10 @@ from pathlib import Path
 from actors.demo.child_process import Fields, read_request, reply
 
 
-def _started(told: Fields) -> subprocess.Popen[bytes]:
-    with Path(told["log_path"]).open("wb") as log:
+def _started(order: Fields) -> subprocess.Popen[bytes]:
+    with Path(order["log_path"]).open("wb") as log:
         return subprocess.Popen(
-            told["command"], cwd=told["folder"], env={**os.environ, **told["env"]},
+            order["command"], cwd=order["folder"], env={**os.environ, **order["env"]},
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

@@ -28,7 +28,7 @@ class RawDownloader(Closing):
         self.name = name
         self.heard: list[tuple[str, Any]] = []
         """P messages not yet taken, with their senders."""
-        self.told: list[Any] = []
+        self.arrived: list[Any] = []
         """What the server said and nobody took."""
         self.f_connections: list[tuple[str, socket.socket]] = []
         """F connections not yet taken; the user is only known when it introduced itself."""
@@ -69,7 +69,7 @@ class RawDownloader(Closing):
 
     def answer(self, kind: Any, s_max: float = S_MAX) -> Any:
         """Wait for the server to say this and take it. Raises TimeoutError."""
-        return self._until(lambda: _taken(self.told, lambda message: isinstance(message, kind)), s_max)
+        return self._until(lambda: _taken(self.arrived, lambda message: isinstance(message, kind)), s_max)
 
     def say(self, user: str, message: Any) -> None:
         """Send on a P connection: the one there is, else a new one, directly or through the server."""
@@ -151,7 +151,9 @@ class RawDownloader(Closing):
         while (found := find()) is None:
             left_s = give_up_s - time.monotonic()
             if left_s <= 0:
-                raise TimeoutError(f"{self.name} waited {s_max} s; heard {self.heard!r:.300}, told {self.told!r:.300}")
+                raise TimeoutError(
+                    f"{self.name} waited {s_max} s; heard {self.heard!r:.300}, came {self.arrived!r:.300}"
+                )
             self._attend(min(left_s, 0.05))
         return found
 
@@ -194,7 +196,7 @@ class RawDownloader(Closing):
     def _heed(self, message: Any) -> None:
         """File it; and call who asks for it, as a good client does."""
         if not isinstance(message, m.ConnectToPeer.Response):
-            self.told.append(message)
+            self.arrived.append(message)
             return
         self.requests.append(message)
         try:

@@ -62,7 +62,7 @@ def chunk_bytes(chunk: int, mark: bytes, length: int = REAL_CHUNK) -> bytes:
 
 
 class StoreOnDisk:
-    """`digests`: chunk -> mark of what must be in the part file, as far as anybody was told that it is."""
+    """`digests`: chunk -> mark of what must be in the part file, as far as a message has said so."""
 
     def __init__(
         self, world: Surroundings, disk: Disk, *, layout: Layout, resumed: tuple[ChunkRange, ...], checks_content: bool

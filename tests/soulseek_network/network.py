@@ -155,7 +155,7 @@ class Network(Closing):
             raise TimeoutError(f"{name} is {'not ' if online else ''}online after {s_max} s")
 
     def shares(self, name: str, s_max: float = 10.0) -> bool:
-        """Return True as soon as this user, one of the box or not, has told the server of at least one shared file."""
+        """Return True as soon as this user (one of the box or not) has announced at least one shared file."""
         return bool(self._server.request({"do": "wait_for_shares", "name": name, "s_max": s_max})["came"])
 
     def said(self) -> str:

@@ -60,8 +60,8 @@ def folder(tmp_path: Path) -> Path:
 async def logged_in(box: Network, name: str, downloads: Path) -> AsyncIterator[Any]:
     """A real client of the box, which shares nothing."""
     on_loopback()
-    told = {"server_port": box.server_port, "name": name, "port": free_ports(1)[0]}
-    client = client_for(told, downloads=downloads)
+    fields = {"server_port": box.server_port, "name": name, "port": free_ports(1)[0]}
+    client = client_for(fields, downloads=downloads)
     await client.start()
     try:
         await client.login()

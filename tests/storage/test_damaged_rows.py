@@ -1,4 +1,4 @@
-"""Flipped bytes in the job store: told, and no row beside the damaged one suffers."""
+"""Flipped bytes in the job store: reported, and no row beside the damaged one suffers."""
 
 import logging
 import sqlite3
@@ -147,7 +147,7 @@ def test_every_flipped_byte_of_the_file_is_refused_told_or_harmless(path: str) -
     first = JobStore(path)
     want = {record.id: record for record in first.jobs(limit=9)[0]}
     first.close()
-    refused, told = list[str](), 0
+    refused, reported = list[str](), 0
     for at in (*range(100, len(whole), 409), whole.index(b"marker-job")):
         Path(path).write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
         for left in ("-wal", "-journal"):
@@ -163,13 +163,13 @@ def test_every_flipped_byte_of_the_file_is_refused_told_or_harmless(path: str) -
         except sqlite3.Error:
             refused.append("cannot be used: an index leads nowhere")
         else:
-            told += bool(damaged)
+            reported += bool(damaged)
             for record in found:
                 assert record == want.get(record.id) or "damaged" in record.reason, at
         store.close()
     assert refused
     assert all("move it away" in each or "cannot be used" in each for each in refused)
-    assert told > 0
+    assert reported > 0
 
 
 def test_a_store_of_an_older_program_without_digests_gets_them(path: str) -> None:

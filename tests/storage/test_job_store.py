@@ -479,14 +479,14 @@ def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path:
         child = subprocess.Popen([sys.executable, "-c", WRITER, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         for _ in range(20 + 7 * round_):
-            told = int(child.stdout.readline())
+            shown = int(child.stdout.readline())
         child.send_signal(signal.SIGKILL)
-        told = int(([str(told), *child.stdout.read().splitlines()])[-1])
+        shown = int(([str(shown), *child.stdout.read().splitlines()])[-1])
         child.wait()
         child.stdout.close()
         book = JobStore(path)
         found = book.last_job()
-        assert told <= found <= told + 1
+        assert shown <= found <= shown + 1
         assert book.jobs(limit=10_000)[1] == book.last_serial() == found, "a job without its event, or the reverse"
         book.close()
 

@@ -1,4 +1,4 @@
-"""The parts of the daemon's front: what changes at once, what the service manager is told, what a daemon stands on."""
+"""Parts of the daemon's front: what changes at once, what the service manager gets, what a daemon stands on."""
 
 import json
 import logging
@@ -86,11 +86,11 @@ def test_systemd_reads_a_unit_of_odd_folders(tmp_path: Path) -> None:
     program.chmod(0o755)
     unit = tmp_path / "shoal.service"
     unit.write_text(unit_file(TEMPLATE, ["/bin/sh", str(program)], [f"/home/{place.name}"]))
-    told = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-    assert "shoal.service" not in told.stderr, told.stderr
+    shown = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "shoal.service" not in shown.stderr, shown.stderr
     unit.write_text(unit_file(TEMPLATE, [str(tmp_path / "gone"), "x"], []))
-    told = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-    assert "gone" in told.stderr, "it looks for the program"
+    shown = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "gone" in shown.stderr, "it looks for the program"
 
 
 # what changes at once
@@ -381,5 +381,5 @@ def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
     health.ready("hub", now_s=12.0)
     health.lost("hub")
     health.ready("hub", now_s=20.0)
-    (told,) = health.reports([seen], now_s=25.0)
-    assert (told.process, told.restarts, told.age_s, told.memory_bytes) == ("hub", 1, 5.0, 5)
+    (shown,) = health.reports([seen], now_s=25.0)
+    assert (shown.process, shown.restarts, shown.age_s, shown.memory_bytes) == ("hub", 1, 5.0, 5)

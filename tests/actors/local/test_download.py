@@ -94,8 +94,8 @@ class Forgetful(Actor):
                 self.bus.post(FRONT, opened(7))
                 os.kill(os.getpid(), signal.SIGKILL)
             self.bus.post(FRONT, opened(7))
-            told = f"attempt {message.attempt}, {message.resumed_bytes} bytes, {message.elapsed_s > 0}"
-            self.bus.post(FRONT, ended("starved", told))
+            reported = f"attempt {message.attempt}, {message.resumed_bytes} bytes, {message.elapsed_s > 0}"
+            self.bus.post(FRONT, ended("starved", reported))
 
 
 def opened(resumed_bytes: int) -> JobOpened:
@@ -154,9 +154,9 @@ def test_hits_become_targets_and_what_cannot_be_counts_nowhere() -> None:
     ]
     assert [each.state for each in shown if isinstance(each, SessionChanged)] == ["connecting", "online"]
     assert not any(isinstance(each, SearchHit) for each in shown)
-    told = found_in("song", result.targets, state="ended", users=result.peers, refused="", most=1)
-    assert (told.target_count, told.users, told.state) == (2, 3, "ended")
-    (target,) = told.targets
+    reported = found_in("song", result.targets, state="ended", users=result.peers, refused="", most=1)
+    assert (reported.target_count, reported.users, reported.state) == (2, 3, "ended")
+    (target,) = reported.targets
     assert (target.name, target.extension, target.users) == ("Song.FLAC", "flac", 2)
     assert target.sources == ("slsk://ann/music%5Csong.flac", "slsk://bob/other%5CSong.FLAC")
 

@@ -57,7 +57,7 @@ def build_with_a_failing_maker(context: ProcessContext) -> ProcessActors:
 
 
 class Listener(Actor):
-    """Reports to ``front/heard`` what it was told of other processes."""
+    """Reports to ``front/heard`` what it received about other processes."""
 
     def handle(self, message: Any) -> None:
         if isinstance(message, ProcessLost | ProcessReady) and message.process != self.bus.process:

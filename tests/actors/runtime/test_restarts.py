@@ -40,7 +40,7 @@ def next_of(inbox: Inbox, kind: type) -> Message:
 
 @pytest.fixture
 def two() -> Iterator[Supervisor]:
-    """``hub`` and ``store``, restarted up to twice a minute; ``front/answers`` is told of losses."""
+    """``hub`` and ``store``, restarted up to twice a minute; ``front/answers`` gets each loss."""
     with Supervisor(
         echo_specs("hub", "store"),
         lost_to=("front/answers",),

@@ -45,13 +45,13 @@ def rig(box: Network) -> Iterator[Rig]:
 
 
 def files(rig: Rig, peer: str, folder: str = "", *, request: int = 1) -> tuple[dict[str, int], FilesListed]:
-    """Everything told, by path, and the end of it."""
+    """Everything listed, by path, and the end of it."""
     rig.say(BrowseUser(request=request, reply_to="hub/pool", peer=peer, folder=folder))
-    told: dict[str, int] = {}
+    listed: dict[str, int] = {}
     while not (part := rig.hear(FilesListed)).last:
         assert (part.request, part.peer) == (request, peer)
-        told |= {f"{part.folder}\\{name}": size for name, size in zip(part.names, part.sizes, strict=True)}
-    return told, part
+        listed |= {f"{part.folder}\\{name}": size for name, size in zip(part.names, part.sizes, strict=True)}
+    return listed, part
 
 
 def user(rig: Rig, peer: str) -> UserDescribed:
@@ -60,33 +60,33 @@ def user(rig: Rig, peer: str) -> UserDescribed:
 
 
 def test_a_user_that_is_there_and_one_that_is_not(rig: Rig) -> None:
-    told = user(rig, "ann")
-    assert (told.request, told.peer, told.presence, told.privileged) == (3, "ann", "Online", False)
-    assert told.files > 0
+    listed = user(rig, "ann")
+    assert (listed.request, listed.peer, listed.presence, listed.privileged) == (3, "ann", "Online", False)
+    assert listed.files > 0
     assert user(rig, "nobody").presence == "Offline"
     assert user(rig, "x" * 500).presence == ""
 
 
 def test_everything_that_a_user_shares(rig: Rig, box: Network) -> None:
-    told, end = files(rig, "ann")
-    assert told[box.remote_path("ann")] == SIZE
-    assert len(told) == 5
+    listed, end = files(rig, "ann")
+    assert listed[box.remote_path("ann")] == SIZE
+    assert len(listed) == 5
     assert (end.truncated, end.refused) == (False, "")
 
 
 def test_one_folder_of_a_user(rig: Rig, box: Network) -> None:
     folder = box.remote_path("ann").rpartition("\\")[0]
-    told, end = files(rig, "ann", folder)
-    assert told[box.remote_path("ann")] == SIZE
-    assert len(told) == 5
+    listed, end = files(rig, "ann", folder)
+    assert listed[box.remote_path("ann")] == SIZE
+    assert len(listed) == 5
     assert end.refused == ""
     assert files(rig, "ann", "no\\such folder")[0] == {}
 
 
 @pytest.mark.parametrize(("peer", "why"), [("nobody", "offline"), ("me", "ourselves"), ("", "no possible user")])
 def test_who_cannot_be_asked_is_refused_with_words(rig: Rig, peer: str, why: str) -> None:
-    told, end = files(rig, peer)
-    assert told == {}
+    listed, end = files(rig, peer)
+    assert listed == {}
     assert why in end.refused
 
 
@@ -94,22 +94,22 @@ def test_who_cannot_be_asked_is_refused_with_words(rig: Rig, peer: str, why: str
 def test_what_a_hostile_user_tells_is_bounded(rig: Rig, peer: str) -> None:
     process = psutil.Process(os.getpid())
     before, began_s = process.memory_info().rss, time.monotonic()
-    told, end = files(rig, peer)
+    listed, end = files(rig, peer)
     assert time.monotonic() - began_s < 10
     assert process.memory_info().rss - before < 160 << 20
     if peer in ("names", "sizes"):
-        assert all(0 < size < 1 << 50 for size in told.values())
-        assert all(".." not in path.split("\\") and "\0" not in path for path in told)
+        assert all(0 < size < 1 << 50 for size in listed.values())
+        assert all(".." not in path.split("\\") and "\0" not in path for path in listed)
     else:
-        assert told == {}
+        assert listed == {}
         assert end.refused
     assert files(rig, "ann")[0], "the session lives on"
 
 
 def test_more_files_than_are_told_are_cut_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_queries, "FILES_MAX", 3)
-    told, end = files(rig, "ann")
-    assert (len(told), end.truncated) == (3, True)
+    listed, end = files(rig, "ann")
+    assert (len(listed), end.truncated) == (3, True)
 
 
 def test_long_lists_come_in_parts_that_fit_a_message(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,9 +160,9 @@ def test_real_users_tell_what_they_share(box: Network, tmp_path: Path, kind: str
 
 
 def _tells(rig: Rig, peer: str) -> None:
-    told, end = files(rig, peer)
+    listed, end = files(rig, peer)
     assert end.refused == ""
-    by_name = {path.rpartition("\\")[2]: (path, size) for path, size in told.items()}
+    by_name = {path.rpartition("\\")[2]: (path, size) for path, size in listed.items()}
     assert (by_name["one.flac"][1], by_name["two.flac"][1]) == (1000, 2000)
     one, _ = files(rig, peer, by_name["one.flac"][0].rpartition("\\")[0])
     assert one == {by_name["one.flac"][0]: 1000}

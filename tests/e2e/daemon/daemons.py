@@ -1,4 +1,4 @@
-"""The daemon as a service manager runs it: started, told apart by what it notifies, asked over HTTP.
+"""The daemon as a service manager runs it: started, recognised by what it notifies, asked over HTTP.
 
 with running(shoal) as daemon:
     daemon.client.get("/api/v0/multisource/jobs")
@@ -66,9 +66,9 @@ class Daemon:
 
     def ready(self) -> Daemon:
         """Wait until it is, and look where."""
-        told = self.manager.until("READY=1")
-        found = re.search(r"listening on (\S+?),? ?(?:$|Soulseek|\n)", told)
-        assert found, told
+        shown = self.manager.until("READY=1")
+        found = re.search(r"listening on (\S+?),? ?(?:$|Soulseek|\n)", shown)
+        assert found, shown
         self.url = found[1]
         with contextlib.suppress(FileNotFoundError):
             self.use_key((self.state / "api-key").read_text().strip())

@@ -49,10 +49,10 @@ def test_two_thousand_made_up_requests_are_answered_as_the_document_says(
         done = fuzz(
             daemon.url, daemon.client.headers["X-API-Key"], tmp_path, examples=8, seed=SEED, mirror=mirror, wait_s=850
         )
-        told = f"seed {SEED}: {done.cases} cases, {done.operations} operations"
+        answer = f"seed {SEED}: {done.cases} cases, {done.operations} operations"
         with capsys.disabled():
-            sys.stdout.write(f"\n{told}\n")
-        shown = f"{told}\n{done.output[-20_000:]}"
+            sys.stdout.write(f"\n{answer}\n")
+        shown = f"{answer}\n{done.output[-20_000:]}"
         assert done.code == 0, shown
         assert done.cases >= CASES_MIN, shown
         assert done.report["complete"], shown

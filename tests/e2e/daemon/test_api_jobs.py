@@ -22,8 +22,8 @@ def order(daemon: Daemon, urls: list[str], query: str = "", **more: Any) -> dict
     body = {"filename": "tide.bin", "fileSize": FILE.size, "chunkSize": CHUNK, **more}
     response = daemon.client.post(f"{ROOT}/download{query}", json=body | {"sources": [{"url": url} for url in urls]})
     assert response.status_code in (200, 202), response.text
-    told: dict[str, Any] = response.json()
-    return told
+    shown: dict[str, Any] = response.json()
+    return shown
 
 
 def runs_cover(runs: list[dict[str, Any]], chunks: int) -> bool:
@@ -42,9 +42,9 @@ def test_a_running_job_shows_whose_chunks_it_has_and_the_manifest_says_it_for_ev
         maps: list[dict[str, Any]] = []
 
         def both_sent() -> bool:
-            told = daemon.get(job)
-            maps.append(told)
-            drawn = told["chunkMap"]
+            shown = daemon.get(job)
+            maps.append(shown)
+            drawn = shown["chunkMap"]
             assert runs_cover(drawn["runs"], drawn["chunkCount"]), drawn
             return {run["source"] for run in drawn["runs"] if run["state"] == "stored"} >= {0, 1}
 

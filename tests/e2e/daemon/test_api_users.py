@@ -29,8 +29,8 @@ def test_what_users_have_is_found_and_fetched_over_the_api(shoal: Shoal) -> None
             (target,) = found["targets"]
             assert (target["users"], target["size"], target["extension"]) == (3, FILE.size, "flac")
             wanted = {"filename": target["name"], "size": FILE.size, "searchTimeout": 1000}
-            told = daemon.client.post(f"{ROOT}/file-sources", json=wanted).json()
-            assert {one["username"] for one in told["sources"]} == set(USERS)
+            shown = daemon.client.post(f"{ROOT}/file-sources", json=wanted).json()
+            assert {one["username"] for one in shown["sources"]} == set(USERS)
 
             files = daemon.get(f"{ROOT}/users/bob%20smith/files")
             assert FILE.size in [one["size"] for folder in files["folders"] for one in folder["files"]]

@@ -277,5 +277,5 @@ def test_the_unit_file_names_this_program_and_the_configuration_is_one(shoal: Sh
 def test_systemd_understands_the_unit_file(shoal: Shoal, tmp_path: Path) -> None:
     unit = tmp_path / "shoal.service"
     unit.write_text(shoal.run("daemon", "--print-unit").stdout)
-    told = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-    assert "shoal.service" not in told.stderr, told.stderr
+    shown = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "shoal.service" not in shown.stderr, shown.stderr

@@ -30,8 +30,8 @@ def ordered(daemon: Daemon, box: Box, name: str = "file.bin") -> str:
 
 
 def job(daemon: Daemon, id: str) -> dict[str, Any]:
-    told: dict[str, Any] = daemon.get(f"{JOBS}/{id}")
-    return told
+    shown: dict[str, Any] = daemon.get(f"{JOBS}/{id}")
+    return shown
 
 
 def stored(daemon: Daemon, id: str) -> int:
@@ -39,9 +39,9 @@ def stored(daemon: Daemon, id: str) -> int:
 
 
 def sealed(daemon: Daemon, id: str) -> bool:
-    told = job(daemon, id)
-    assert told["state"] in ("queued", "active", "sealed"), told
-    return bool(told["state"] == "sealed")
+    shown = job(daemon, id)
+    assert shown["state"] in ("queued", "active", "sealed"), shown
+    return bool(shown["state"] == "sealed")
 
 
 @pytest.mark.parametrize("order", ["SIGTERM", "SIGKILL"])
@@ -60,9 +60,9 @@ def test_a_running_job_goes_on_after_the_daemon_has_ended_or_died(shoal: Shoal, 
             box.become(name, FAST)
         with running(shoal, config=PRIVATE, SHOAL_API_PORT="0") as daemon:
             eventually(lambda: sealed(daemon, id))
-            told = job(daemon, id)
-            assert told["sizeBytes"] == CONTENT.size
-            assert CONTENT.matches(Path(told["path"]))
+            shown = job(daemon, id)
+            assert shown["sizeBytes"] == CONTENT.size
+            assert CONTENT.matches(Path(shown["path"]))
             sent = sum(count.bytes_sent for count in box.counts().values())
             assert sent < CONTENT.size + (8 << 20), "what was stored was not fetched again"
 
@@ -125,22 +125,22 @@ secret = "{secrets["hook"]}"
 """
     with running(shoal, config=config, SHOAL_API_PORT="0", SHOAL_API_KEY=secrets["environment"]) as daemon:
         daemon.use_key(secrets["key"])
-        told = [daemon.client.get(path).text for path in ("/api/v0/options", "/metrics", JOBS, "/api/v0/application")]
+        shown = [daemon.client.get(path).text for path in ("/api/v0/options", "/metrics", JOBS, "/api/v0/application")]
         wrong = {"username": "me", "password": secrets["login"] + "x"}
-        told.append(daemon.client.post("/api/v0/session", json=wrong).text)
+        shown.append(daemon.client.post("/api/v0/session", json=wrong).text)
         url = f"https://user:{secrets['address']}@mirror.example/file"
         body = {"filename": "f", "fileSize": 1, "sources": [{"url": url}]}
-        told.append(daemon.client.post("/api/v0/multisource/download", json=body).text)
-        told.append(daemon.client.get(JOBS).text)
+        shown.append(daemon.client.post("/api/v0/multisource/download", json=body).text)
+        shown.append(daemon.client.get(JOBS).text)
         everybody = [psutil.Process(daemon.process.pid), *daemon.process.children()]
-        told += [" ".join([one.name(), *one.cmdline()]) for one in everybody]
+        shown += [" ".join([one.name(), *one.cmdline()]) for one in everybody]
         hung_up(daemon)
         (shoal.folder / "shoal.toml").write_text(config.replace("port = 1", "port = 'x'"))
         hung_up(daemon)
         (shoal.folder / "shoal.toml").write_text(config)
-        told.append(daemon.process.stderr())
+        shown.append(daemon.process.stderr())
     for name, secret in secrets.items():
-        for text in told:
+        for text in shown:
             assert secret not in text, f"{name}: {text[:2000]}"
     state = shoal.folder.parent / "state"
     for private in (state, state / "session-key", state / "jobs.sqlite"):

@@ -73,11 +73,11 @@ def test_after_the_power_went_all_jobs_go_on_with_ids_and_events_intact(shoal: S
             eventually(lambda: {job["state"] for job in jobs(daemon).values()} == {"sealed"}, wait_s=45.0)
             after = events(daemon)
             sealed = Counter(event["job"] for event in after if event["type"] == "job.sealed")
-            told = [job["path"] for job in jobs(daemon).values()]
+            shown = [job["path"] for job in jobs(daemon).values()]
             done = daemon.stop()
             assert done.code == 0, done.stderr
-    assert after[: len(before)] == before, "what was told once is told the same again"
+    assert after[: len(before)] == before, "what was reported once is reported the same again"
     assert [event["id"] for event in after] == list(range(1, len(after) + 1))
     assert sealed == dict.fromkeys(ids, 1)
-    assert all(content.matches(Path(path)) for path in told)
-    assert len(set(told)) == JOBS
+    assert all(content.matches(Path(path)) for path in shown)
+    assert len(set(shown)) == JOBS

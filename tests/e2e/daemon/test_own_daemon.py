@@ -73,10 +73,10 @@ def test_a_search_goes_through_the_daemon_with_the_same_display(desk: Desk) -> N
     assert head.split() == ["size", "users", "free", "speed", "queue", "sure", "by", "name"]
     assert any(f"({CONTENT.size})" in row for row in rows)
     assert last == f"{len(rows)} targets from 3 users"
-    told = desk.run("search", desk.users.term, "--wait", "1", "--json")
-    (target,) = [each for each in told.events if each.get("size") == CONTENT.size]
+    shown = desk.run("search", desk.users.term, "--wait", "1", "--json")
+    (target,) = [each for each in shown.events if each.get("size") == CONTENT.size]
     assert sorted(target["sources"]) == sorted(desk.users.urls)
-    assert told.events[-1]["event"] == "search_ended"
+    assert shown.events[-1]["event"] == "search_ended"
     assert desk.run("search", "no such words", "--wait", "1").code == 3
     assert desk.daemon.get("/api/v0/searches") == [], "nothing is left there"
     desk.same_login()

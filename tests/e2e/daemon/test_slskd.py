@@ -73,26 +73,26 @@ class Watched:
     def __init__(self, daemon: Daemon, user: str, id: str, file: Path) -> None:
         self._daemon, self._path, self._file = daemon, f"{DOWNLOADS}/{quote(user)}/{id}", file
         self.states: list[str] = []
-        self.told: dict[str, Any] = {"bytesTransferred": 0}
+        self.shown: dict[str, Any] = {"bytesTransferred": 0}
 
     def look(self) -> dict[str, Any]:
-        before = self.told["bytesTransferred"]
-        self.told = self._daemon.get(self._path)
-        assert self.told["bytesTransferred"] >= before, "bytes that were transferred stay transferred"
-        if self.told["state"] not in self.states[-1:]:
-            self.states.append(self.told["state"])
-        if self.told["state"] == "Completed, Succeeded":
+        before = self.shown["bytesTransferred"]
+        self.shown = self._daemon.get(self._path)
+        assert self.shown["bytesTransferred"] >= before, "bytes that were transferred stay transferred"
+        if self.shown["state"] not in self.states[-1:]:
+            self.states.append(self.shown["state"])
+        if self.shown["state"] == "Completed, Succeeded":
             assert CONTENT.matches(self._file), "it is complete at its place when that is said"
-        return self.told
+        return self.shown
 
     def end(self) -> dict[str, Any]:
         try:
             until(lambda: self.look()["state"].startswith("Completed"))
         except AssertionError as error:
-            job = f"/api/v0/multisource/jobs/{self.told['id']}"
-            told = [self._daemon.get(path) for path in (job, f"{job}/why", f"{job}/timeline")]
-            raise AssertionError(f"{error}: {self.states} {told}") from None
-        return self.told
+            job = f"/api/v0/multisource/jobs/{self.shown['id']}"
+            shown = [self._daemon.get(path) for path in (job, f"{job}/why", f"{job}/timeline")]
+            raise AssertionError(f"{error}: {self.states} {shown}") from None
+        return self.shown
 
     def stored(self, count: int) -> None:
         until(lambda: self.look()["bytesTransferred"] >= count)
@@ -143,7 +143,7 @@ def test_what_soularr_enqueues_from_one_user_comes_from_all_and_lies_where_it_lo
         (transfer,) = directory["files"]
         watched = Watched(daemon, "ann", transfer["id"], placed(shoal, box))
         assert watched.end()["state"] == "Completed, Succeeded"
-        assert watched.told["percentComplete"] == 100
+        assert watched.shown["percentComplete"] == 100
         assert "InProgress" in watched.states
         assert len(givers(box)) >= 3, "a swarm, and not ann alone"
         assert soularr.call("transfers.get_download", "ann", transfer["id"])["state"] == "Completed, Succeeded"
@@ -184,8 +184,8 @@ def test_a_daemon_that_is_killed_goes_on_with_the_same_ids(shoal: Shoal, box: Ne
         with shoal.killed(daemon.process):
             daemon.process.kill_all()
     with running(shoal, **account(box)) as daemon:
-        told = daemon.get(f"{DOWNLOADS}/bob%20smith/{made['id']}")
-        assert told["requestedAt"] == made["requestedAt"]
+        shown = daemon.get(f"{DOWNLOADS}/bob%20smith/{made['id']}")
+        assert shown["requestedAt"] == made["requestedAt"]
         watched = Watched(daemon, "bob smith", made["id"], placed(shoal, box))
         assert watched.end()["state"] == "Completed, Succeeded"
         sent = sum(count.bytes_sent for count in box.counts().values())
@@ -197,9 +197,9 @@ def test_a_file_that_nobody_has_ends_in_a_state_that_says_so(shoal: Shoal, box: 
         logged_in(daemon)
         made = enqueue(daemon, "nobody here", "m\\x\\No Such Thing At All.flac", 12345)
         watched = Watched(daemon, "nobody here", made["id"], placed(shoal, box))
-        told = watched.end()
-        assert (told["state"], told["bytesTransferred"]) == ("Completed, Errored", 0)
-        assert told["exception"]
+        shown = watched.end()
+        assert (shown["state"], shown["bytesTransferred"]) == ("Completed, Errored", 0)
+        assert shown["exception"]
         again = enqueue(daemon, "nobody here", "m\\x\\No Such Thing At All.flac", 12345)
         (user,) = daemon.get(DOWNLOADS)
         assert [each["id"] for each in user["directories"][0]["files"]] == [again["id"]]

@@ -29,16 +29,16 @@ def kinds(messages: list[Any]) -> list[type]:
 
 
 def test_the_first_answer_says_everything_and_the_same_again_nothing() -> None:
-    told = JobUpdates()
+    updates = JobUpdates()
     job = told_job(told_source(0), told_source(1, "http://b/f"), chunkMap=told_map((0, 10, "missing", None)))
-    assert kinds(told.take(job)) == [JobOpened, SourceProgressed, SourceProgressed, ChunkMapDrawn, JobProgressed]
-    assert told.take(job) == []
+    assert kinds(updates.take(job)) == [JobOpened, SourceProgressed, SourceProgressed, ChunkMapDrawn, JobProgressed]
+    assert updates.take(job) == []
 
 
 def test_only_what_changed_is_told_again() -> None:
-    told = JobUpdates()
-    told.take(told_job(told_source(0), told_source(1)))
-    news = told.take(told_job(told_source(0), told_source(1, bytesStored=11), storedBytes=371, path="/d/x"))
+    updates = JobUpdates()
+    updates.take(told_job(told_source(0), told_source(1)))
+    news = updates.take(told_job(told_source(0), told_source(1, bytesStored=11), storedBytes=371, path="/d/x"))
     assert kinds(news) == [SourceProgressed, JobProgressed]
 
 
@@ -61,15 +61,15 @@ def test_a_job_without_a_file_yet_is_not_opened() -> None:
     ],
 )
 def test_the_state_is_what_people_see(members: dict[str, Any], state: str, reason: str) -> None:
-    told = progressed(told_job(**members))
-    assert (told.state, told.reason) == (state, reason)
+    updates = progressed(told_job(**members))
+    assert (updates.state, updates.reason) == (state, reason)
 
 
 def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
-    told = JobUpdates()
+    updates = JobUpdates()
 
     def notes(*texts: str) -> list[str]:
-        return [m.text for m in told.take(told_job(notes=list(texts))) if isinstance(m, JobNoted)]
+        return [m.text for m in updates.take(told_job(notes=list(texts))) if isinstance(m, JobNoted)]
 
     assert notes("a", "b") == ["a", "b"]
     assert notes("a", "b") == []
@@ -89,13 +89,13 @@ def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
     ],
 )
 def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, Any], state: str, code: int) -> None:
-    told = JobUpdates()
+    updates = JobUpdates()
     job = told_job(told_source(0), **members)
-    last = told.take(job)[-1]
+    last = updates.take(job)[-1]
     assert isinstance(last, JobEnded)
     assert (last.state, exit_code_of(last.state)) == (state, code)
-    assert told.ended
-    assert told.take(job) == []
+    assert updates.ended
+    assert updates.take(job) == []
 
 
 @pytest.mark.parametrize(

@@ -37,17 +37,17 @@ AWAY = (503, refusal("the jobs process is away"))
 
 
 def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
-    told = Told()
-    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
-        looker = told.looker(daemon)
+    api = Told()
+    with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = api.looker(daemon)
         assert looker.look(now_s=0.0) is None
-        told.answer = AWAY
+        api.answer = AWAY
         for second in range(1, 30):
             assert looker.look(now_s=float(second)) is None
             assert looker.due_s == second + LOOK_S
-        told.answer = (200, told_job(told_source(0), state="sealed", outcome="sealed"))
+        api.answer = (200, told_job(told_source(0), state="sealed", outcome="sealed"))
         assert looker.look(now_s=31.0) == ExitCode.SEALED
-    notes = [line for line in told.stderr.getvalue().splitlines() if line.startswith("note: ")]
+    notes = [line for line in api.stderr.getvalue().splitlines() if line.startswith("note: ")]
     assert notes == [
         f"note: the daemon at {url} cannot answer now: the jobs process is away; waiting for it",
         "note: the daemon is back",
@@ -55,33 +55,33 @@ def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
 
 
 def test_it_is_not_waited_for_for_ever_nor_at_the_beginning() -> None:
-    told = Told()
-    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
-        looker = told.looker(daemon)
+    api = Told()
+    with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = api.looker(daemon)
         looker.look(now_s=0.0)
-        told.answer = AWAY
+        api.answer = AWAY
         looker.look(now_s=1.0)
         looker.look(now_s=AWAY_S_MAX)
         with pytest.raises(DaemonError, match="cannot answer now"):
             looker.look(now_s=1.1 + AWAY_S_MAX)
         with pytest.raises(DaemonError, match="cannot answer now"):
-            told.looker(daemon).look(now_s=0.0)
+            api.looker(daemon).look(now_s=0.0)
 
 
 def test_a_job_that_is_deleted_meanwhile_ends_it_at_once() -> None:
-    told = Told()
-    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
-        looker = told.looker(daemon)
+    api = Told()
+    with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = api.looker(daemon)
         looker.look(now_s=0.0)
-        told.answer = (404, refusal("no such job"))
+        api.answer = (404, refusal("no such job"))
         with pytest.raises(DaemonError, match="no such job"):
             looker.look(now_s=1.0)
 
 
 def test_news_bring_the_next_look_closer_and_progress_no_closer_than_its_pace() -> None:
-    told = Told()
-    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
-        looker = told.looker(daemon)
+    api = Told()
+    with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = api.looker(daemon)
         looker.look(now_s=10.0)
         assert looker.due_s == 10.0 + LOOK_S_MAX
         looker.hear(None, now_s=10.0)

@@ -262,9 +262,9 @@ def test_every_kind_of_key_can_come_from_the_environment(tmp_path: Path) -> None
     ],
 )
 def test_a_mistake_names_its_line_its_key_and_what_is_expected(text: str, line: int, words: str) -> None:
-    told = refusal(text)
-    assert told.startswith(f"shoal.toml:{line}: ")
-    assert words in told
+    shown = refusal(text)
+    assert shown.startswith(f"shoal.toml:{line}: ")
+    assert words in shown
 
 
 def test_a_syntax_error_names_its_line_and_quotes_nothing() -> None:
@@ -273,8 +273,8 @@ def test_a_syntax_error_names_its_line_and_quotes_nothing() -> None:
 
 def test_a_credential_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "api-password").write_text(SECRET[:3])
-    told = refusal("[api]\nusername = 'me'", CREDENTIALS_DIRECTORY=str(tmp_path))
-    assert told == "the credential api-password must have 8 to 1024 printable characters"
+    shown = refusal("[api]\nusername = 'me'", CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert shown == "the credential api-password must have 8 to 1024 printable characters"
     (tmp_path / "api-password").unlink()
     (tmp_path / "api-password").mkdir()
     assert "cannot be read" in refusal(CREDENTIALS_DIRECTORY=str(tmp_path))

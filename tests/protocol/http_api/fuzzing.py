@@ -63,7 +63,7 @@ def fuzz(
     env = os.environ | {"SCHEMATHESIS_HOOKS": "tests.protocol.http_api.fuzz_hooks", "PYTHONPATH": str(ROOT)}
     env |= {"SHOAL_FUZZ_MIRROR": mirror} if mirror else {}
     done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=wait_s, check=False)
-    told = json.loads(report.read_text()) if report.exists() else {"test_cases": {}, "operations": {}}
-    cases = told["test_cases"]
+    shown = json.loads(report.read_text()) if report.exists() else {"test_cases": {}, "operations": {}}
+    cases = shown["test_cases"]
     checked = cases.get("generated", 0) - cases.get("without_checks", 0) - cases.get("errored", 0)
-    return Fuzzed(done.returncode, checked, told["operations"].get("tested", 0), done.stdout + done.stderr, told)
+    return Fuzzed(done.returncode, checked, shown["operations"].get("tested", 0), done.stdout + done.stderr, shown)

@@ -1,4 +1,4 @@
-"""The API on a real socket, the daemon's other processes played: what they are told is kept, what they say made up.
+"""The API on a real socket, the daemon's other processes played: what they are sent is kept, what they say made up.
 
 ``with serving(answer) as api: api.client.get(...)``. `answer(to, message)` gives what comes back, at once; `api.say`
 says something unasked.
@@ -54,13 +54,13 @@ def answered(request: int, rows: Iterable[Value] = (), *, total: int = 0) -> lis
 
 @dataclass
 class Api:
-    """`told`: everything that was posted, in order."""
+    """`posted`: everything that was posted, in order."""
 
     url: str
     client: httpx.Client
     gateway: Gateway
     loop: asyncio.AbstractEventLoop
-    told: list[tuple[str, Any]] = field(default_factory=list)
+    posted: list[tuple[str, Any]] = field(default_factory=list)
 
     def say(self, *messages: GatewayInbox) -> None:
         for message in messages:
@@ -116,10 +116,10 @@ def serving(
     **server_options: float,
 ) -> Iterator[Api]:
     loop = asyncio.new_event_loop()
-    told: list[tuple[str, Any]] = []
+    posted: list[tuple[str, Any]] = []
 
     def post(to: str, message: Message) -> None:
-        told.append((to, message))
+        posted.append((to, message))
         for reply in answer(to, message):
             loop.call_soon_threadsafe(gateway.receive, reply)
 
@@ -133,7 +133,7 @@ def serving(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             with httpx.Client(base_url=url, timeout=30.0, verify=NO_TLS) as client:
-                yield Api(url=url, client=client, gateway=gateway, loop=loop, told=told)
+                yield Api(url=url, client=client, gateway=gateway, loop=loop, posted=posted)
         finally:
             server.stop(gateway.close)
             loop.close()

@@ -71,7 +71,7 @@ def test_the_end_waits_for_no_open_question() -> None:
         heard: list[httpx.Response] = []
         asking = threading.Thread(target=lambda: heard.append(httpx.get(f"{api.url}/health/ready")))
         asking.start()
-        while len(api.told) < 1:
+        while len(api.posted) < 1:
             time.sleep(0.01)
         begun_s = time.monotonic()
     assert time.monotonic() - begun_s < 0.9 * ASK_S

@@ -38,14 +38,14 @@ def with_gateway(
     answer: Callable[[Gateway, str, Any], None] = lambda gateway, to, message: None,
 ) -> None:
     async def main() -> None:
-        told: list[tuple[str, Any]] = []
+        posted: list[tuple[str, Any]] = []
 
         def post(to: str, message: Message) -> None:
-            told.append((to, message))
+            posted.append((to, message))
             answer(gateway, to, message)
 
         gateway = Gateway(open_settings(), address=GATEWAY, post=post, first_number=7 << 32)
-        await played(gateway, told)
+        await played(gateway, posted)
 
     asyncio.run(main())
 
@@ -59,11 +59,11 @@ def test_the_parts_of_an_answer_become_its_rows() -> None:
         for part in parts:
             gateway.receive(part)
 
-    async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, posted: list[tuple[str, Any]]) -> None:
         got = await gateway.ask(JOB_MANAGER, COUNTS)
         assert got.rows(StopCount) == rows
         assert got.total == 5000
-        assert told == [(JOB_MANAGER, GetCounts(request=7 << 32, reply_to=GATEWAY))]
+        assert posted == [(JOB_MANAGER, GetCounts(request=7 << 32, reply_to=GATEWAY))]
 
     with_gateway(played, answer)
 
@@ -90,7 +90,7 @@ def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhe
 
 
 def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is_not_asked() -> None:
-    async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, posted: list[tuple[str, Any]]) -> None:
         asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0))
         await asyncio.sleep(0)
         gateway.receive(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=0.1))
@@ -98,9 +98,9 @@ def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is
             await asking
         with pytest.raises(UnavailableError, match="away"):
             await gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0)
-        assert len(told) == 1
+        assert len(posted) == 1
         gateway.receive(ProcessReady(process="jobs", pid=1))
-        assert told[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
+        assert posted[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
 
     with_gateway(played)
 

@@ -17,7 +17,7 @@ def health(process: str) -> HealthReported:
     )
 
 
-def told(api: Api) -> dict[tuple[str, str], float]:
+def shown(api: Api) -> dict[tuple[str, str], float]:
     answer = api.client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
@@ -32,7 +32,7 @@ def test_jobs_bytes_and_every_process_are_told() -> None:
     with serving(Book().answer) as api:
         api.say(health("hub"), health("store"), SessionChanged(state="online", detail="", final=False))
         api.say(ProcessLost(process="store", detail="killed"))
-        numbers = told(api)
+        numbers = shown(api)
     assert numbers["shoal_jobs", "active"] == 3
     assert numbers["shoal_rate_bytes_per_second", ""] == 1.5
     assert numbers["shoal_received_bytes_total", ""] == 0

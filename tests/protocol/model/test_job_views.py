@@ -1,4 +1,4 @@
-"""Rows told in bulk come back as they were, however many and however long."""
+"""Rows sent in bulk come back as they were, however many and however long."""
 
 import pytest
 from hypothesis import given

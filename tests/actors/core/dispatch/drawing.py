@@ -84,7 +84,7 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
 
 
 def said_to(posts: Iterable[Post], source: str) -> list[Message]:
-    """What the worker of this letter is told, in order."""
+    """Messages to the worker of this letter, in order."""
     return [post.message for post in posts if post.to == address(source)]
 
 

@@ -270,7 +270,7 @@ PHASES = [phase for phase in Phase if phase is not Phase.explain]
 
 
 class Operations(RuleBasedStateMachine):
-    """Leases are told of chunks in order, as one link keeps it; others' chunks come anywhere."""
+    """Leases get their chunks in order, as one link keeps it; others' chunks come anywhere."""
 
     @initialize(
         runs=st.lists(st.tuples(st.integers(0, TOTAL), st.integers(0, TOTAL)), max_size=3),

@@ -16,14 +16,14 @@ def test_it_holds_what_a_plain_list_would_hold(puts: list[tuple[int, int, int]])
         owners.put(first, stop, owner)
         plain[first:stop] = [owner] * max(stop - first, 0)
         assert [owners[chunk] for chunk in range(40)] == plain
-    told = [MISSING] * 40
+    shown = [MISSING] * 40
     last = (0, MISSING)
     for first, stop, owner in owners.runs():
         assert last != (first, owner), "neighbours of one owner are one run"
         assert owner != MISSING
-        told[first:stop] = [owner] * (stop - first)
+        shown[first:stop] = [owner] * (stop - first)
         last = (stop, owner)
-    assert told == plain
+    assert shown == plain
 
 
 def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None:

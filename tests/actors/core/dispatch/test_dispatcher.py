@@ -1,4 +1,4 @@
-"""A job as a whole: what is said at its end, who is told what, and that no word from outside can spoil it."""
+"""A job as a whole: what is said at its end, who gets which message, and that no word from outside can spoil it."""
 
 import pytest
 
@@ -175,9 +175,9 @@ def test_every_source_has_a_last_row_before_the_last_word() -> None:
     state = board("aabbcc", rates={"a": 1, "b": 1, "c": 1})
     tell(state, released(state, "b", FaultKind.NOT_FOUND))
     posts = tell(state, StopJob(job=JOB), PartFileClosed(job=JOB), at_s=NOW_S + 1)
-    told = [post.message for post in posts if post.to == FRONT]
-    assert [type(message) for message in told[-5:]] == [SourceProgressed] * 3 + [ContributorsListed, JobEnded]
-    rows = [message for message in told if isinstance(message, SourceProgressed)]
+    reported = [post.message for post in posts if post.to == FRONT]
+    assert [type(message) for message in reported[-5:]] == [SourceProgressed] * 3 + [ContributorsListed, JobEnded]
+    rows = [message for message in reported if isinstance(message, SourceProgressed)]
     assert [(row.source, row.standing) for row in rows] == [(0, "active"), (1, "banned"), (2, "active")]
     assert rows[1].reason == "NOT_FOUND"
 
@@ -187,9 +187,9 @@ def test_everybody_may_forget_a_job_after_its_last_word() -> None:
     posts = tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa"), at_s=NOW_S + 2)
     kinds = [type(post.message) for post in posts]
     assert kinds.index(JobEnded) < kinds.index(JobClosed)
-    told = [post.to for post in posts if isinstance(post.message, JobClosed)]
-    assert set(told) == {POOL, WATCHDOG, ASSEMBLER}
-    assert told[-1] == POOL, "who has the dispatcher stopped hears of it last: nothing may be said after that"
+    reported = [post.to for post in posts if isinstance(post.message, JobClosed)]
+    assert set(reported) == {POOL, WATCHDOG, ASSEMBLER}
+    assert reported[-1] == POOL, "who has the dispatcher stopped hears of it last: nothing may be said after that"
 
 
 def test_without_a_watcher_nobody_is_told_and_the_job_ends_all_the_same() -> None:

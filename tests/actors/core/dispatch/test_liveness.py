@@ -223,8 +223,8 @@ class Job(RuleBasedStateMachine):
         self.slots.remove(slot)
         chunks = set(range(slot.first, slot.stop))
         known, self.truth = chunks & self.truth, chunks | self.truth
-        for kind, told in ((ChunksStored, chunks - known), (ChunksRepeated, known)):
-            for chunk in sorted(told):
+        for kind, shown in ((ChunksStored, chunks - known), (ChunksRepeated, known)):
+            for chunk in sorted(shown):
                 self.tell(kind(job=JOB, source=source, lease=slot.lease, first=chunk, count=1, length_bytes=CHUNK))
 
     @rule(source=st.integers(0, 4))

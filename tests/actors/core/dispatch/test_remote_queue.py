@@ -181,7 +181,7 @@ def test_what_a_ride_showed_is_remembered() -> None:
     assert rode.message.rate_bytes_s > 0
 
 
-# -- sizes told by a search, or only by the first turn
+# -- sizes known from a search, or only by the first turn
 
 
 def test_a_size_that_a_search_told_opens_the_target_before_any_turn() -> None:

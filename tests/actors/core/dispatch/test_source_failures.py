@@ -257,12 +257,12 @@ def ending(state: DispatchState) -> str:
 
 def test_when_nobody_is_left_the_proven_ones_get_up_to_three_rounds_each_needing_progress() -> None:
     state, at_s = board("aaaaaaaa", rates={"a": 1}), NOW_S
-    told: list[str] = []
+    notes: list[str] = []
     for chunk in range(ROUNDS_MAX):
-        told += rounds(fail(state, "a", at_s, stored_chunk=chunk))
+        notes += rounds(fail(state, "a", at_s, stored_chunk=chunk))
         at_s += 20.0
         assert granted(tell(state, Ticked(), at_s=at_s), "a"), "the round begins"
-    assert told == [f"round {number} with 1 proven sources" for number in range(1, ROUNDS_MAX + 1)]
+    assert notes == [f"round {number} with 1 proven sources" for number in range(1, ROUNDS_MAX + 1)]
     tell(state, stored(state, "a", ROUNDS_MAX), at_s=at_s)
     for _ in range(FAILURES_MAX):
         tell(state, released(state, "a", FaultKind.RESET), at_s=at_s)

@@ -183,7 +183,7 @@ def test_a_source_that_comes_while_the_others_rest_ends_the_waiting() -> None:
     assert [granted.source for granted in said(posts, LeaseGranted)] == [2]
 
 
-# -- told anew
+# -- reported again
 
 
 def test_everything_is_told_anew_to_a_watcher_that_forgot() -> None:

@@ -1,4 +1,4 @@
-"""What binds a job now, as people are told it; and who sent what of its file."""
+"""Bottlenecks of a job, in the words that people read; and who sent what of its file."""
 
 from itertools import pairwise
 from typing import Any
@@ -45,7 +45,7 @@ def kinds(rig: Rig, id: str) -> list[str]:
 
 
 def riding(rig: Rig, *rows: dict[str, Any], **order: Any) -> str:
-    """A job that rides, of whose sources this was told."""
+    """A job that rides, of whose sources this was reported."""
     id = rig.order(**order).id
     rig.opened(1)
     rig.progressed(1, 100, rate=1000.0)
@@ -294,8 +294,8 @@ def test_who_waits_for_sources_is_told_what_was_heard_of_each() -> None:
 # -- who sent what
 
 
-def runs(*told: tuple[int, int, int]) -> list[ManifestRange]:
-    return [ManifestRange(first=first, stop=stop, source=source, url=f"u{source}") for first, stop, source in told]
+def runs(*reported: tuple[int, int, int]) -> list[ManifestRange]:
+    return [ManifestRange(first=first, stop=stop, source=source, url=f"u{source}") for first, stop, source in reported]
 
 
 def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
@@ -308,26 +308,28 @@ def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
 
 
 @given(
-    told=st.lists(st.integers(-2, 2), max_size=12),
+    reported=st.lists(st.integers(-2, 2), max_size=12),
     before=st.lists(st.integers(-2, 2), max_size=12),
 )
-def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: list[int], before: list[int]) -> None:
+def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(reported: list[int], before: list[int]) -> None:
     """-2: the chunk is missing."""
 
     def rows(owners: list[int]) -> list[ManifestRange]:
         return runs(*((at, at + 1, owner) for at, owner in enumerate(owners) if owner > -2))
 
-    found = merge_manifest(rows(told), rows(before))
+    found = merge_manifest(rows(reported), rows(before))
     owners = {chunk: run.source for run in found for chunk in range(run.first, run.stop)}
     past = dict(enumerate(before))
     assert owners == {
-        chunk: owner if owner >= 0 else max(past.get(chunk, -1), -1) for chunk, owner in enumerate(told) if owner > -2
+        chunk: owner if owner >= 0 else max(past.get(chunk, -1), -1)
+        for chunk, owner in enumerate(reported)
+        if owner > -2
     }
     assert all((a.stop, a.source) != (b.first, b.source) for a, b in pairwise(found))
     assert all(run.first < run.stop for run in found)
 
 
-def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> ContributorsListed:
+def reported(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> ContributorsListed:
     firsts, stops, owners = zip(*owned, strict=True) if owned else ((), (), ())
     return ContributorsListed(job=number, request=request, firsts=firsts, stops=stops, owners=owners, last=last)
 
@@ -335,12 +337,12 @@ def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool
 def test_the_manifest_is_kept_over_all_runs_and_for_ever() -> None:
     rig = Rig()
     id = rig.order(urls=(WEB, OTHER)).id
-    rig.hear(told(1, (0, 4, 0), last=False))
-    rig.hear(told(1, (6, 7, 1)))
+    rig.hear(reported(1, (0, 4, 0), last=False))
+    rig.hear(reported(1, (6, 7, 1)))
     rig.pause(id)
     rig.ended(1, "interrupted")
     rig.resume(id)
-    rig.hear(told(2, (0, 4, -1), (4, 6, 1), (6, 7, -1)))
+    rig.hear(reported(2, (0, 4, -1), (4, 6, 1), (6, 7, -1)))
     rig.ended(2, "sealed")
     assert [(run.first, run.stop, run.source, run.url) for run in rig.store.manifests[id]] == [
         (0, 4, 0, WEB),
@@ -354,7 +356,7 @@ def test_a_running_job_is_asked_what_it_knows() -> None:
     rig.hear(GetManifest(request=5, reply_to=GATEWAY, id=id))
     (asked,) = rig.all_heard(ListContributors)
     assert rig.said[-1].to == "hub/dispatcher-1"
-    rig.hear(told(1, (0, 4, 0), request=asked.request))
+    rig.hear(reported(1, (0, 4, 0), request=asked.request))
     assert [run.stop for run in rig.answer(ManifestRange)] == [4]
     assert id not in rig.store.manifests, "nothing is written down for a question"
 
@@ -362,7 +364,7 @@ def test_a_running_job_is_asked_what_it_knows() -> None:
 def test_a_run_that_does_not_answer_is_not_waited_for() -> None:
     rig = Rig()
     id = rig.order().id
-    rig.hear(told(1, (0, 4, 0)))
+    rig.hear(reported(1, (0, 4, 0)))
     rig.hear(GetManifest(request=5, reply_to=GATEWAY, id=id))
     rig.s += 4
     rig.hear(Ticked())

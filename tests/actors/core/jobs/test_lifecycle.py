@@ -126,10 +126,10 @@ def test_the_claim_of_a_running_attempt_is_shown_and_its_end_says_it_to_listener
     assert job is not None
     assert snapshot(job, Now(s=0.0, ms=0)).claim.groups == 2
     rig.ended(1, "sealed", claim=Claim(kind="overlap", checks_agreed=4, contributors=2, groups=1, excluded_share=0.68))
-    (told,) = [json.loads(event.data) for event in rig.all_heard(EventOccurred) if event.kind == "job.sealed"]
-    assert told["identity"]["text"] == "4 overlap checks agree; a differing share above 68 % is excluded at 99 %"
-    assert (told["identity"]["kind"], told["identity"]["checksAgreed"]) == ("overlap", 4)
-    assert told["sources"] == 2, "that sent chunks"
+    (reported,) = [json.loads(event.data) for event in rig.all_heard(EventOccurred) if event.kind == "job.sealed"]
+    assert reported["identity"]["text"] == "4 overlap checks agree; a differing share above 68 % is excluded at 99 %"
+    assert (reported["identity"]["kind"], reported["identity"]["checksAgreed"]) == ("overlap", 4)
+    assert reported["sources"] == 2, "that sent chunks"
 
 
 def test_stored_bytes_never_fall() -> None:

@@ -30,7 +30,7 @@ from tests.specs import changed, start_job
 
 
 def posted(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
-    """What is posted; which sources there are is told to the watcher too, see below."""
+    """What is posted; which sources there are goes to the watcher too, see below."""
     return [
         post for post in pool.handle(message, now_s=now_s) if not isinstance(post.message, SourceFound | SourceNamed)
     ]

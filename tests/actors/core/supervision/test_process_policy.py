@@ -83,8 +83,8 @@ def test_what_makes_a_living_process_as_good_as_dead(
     ready: bool, age_s: float, unanswered: int, memory_bytes: int, expected: str
 ) -> None:
     health_policy = HealthPolicy(memory_bytes_max=2 << 20)
-    told = health_policy.kill_reason(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
-    assert told == expected
+    shown = health_policy.kill_reason(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
+    assert shown == expected
 
 
 def test_a_process_may_have_a_gibibyte_of_its_own() -> None:

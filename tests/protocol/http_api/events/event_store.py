@@ -32,12 +32,12 @@ class Book:
 
     def happened(self, kind: str, *, id: str = JOB, **data: Any) -> EventOccurred:
         """The event as those hear it who listen; kept, if it is of those."""
-        told = json.dumps(data).encode()
+        shown = json.dumps(data).encode()
         serial = 0
         if kind not in FLEETING:
             serial = len(self.events) + 1
-            self.events.append(EventEntry(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told))
-        return EventOccurred(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told)
+            self.events.append(EventEntry(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=shown))
+        return EventOccurred(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=shown)
 
     def answer(self, _to: str, message: Any) -> Iterable[GatewayInbox]:
         if self.away:

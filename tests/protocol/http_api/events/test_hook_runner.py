@@ -1,4 +1,4 @@
-"""Webhooks and scripts are told of everything they want, once it happened, whoever was away."""
+"""Webhooks and scripts get every event they want, once it happened, whoever was away."""
 
 import hashlib
 import hmac
@@ -80,7 +80,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begun(book: Book) -> Book:
-    """Hooks of these names have been told of everything so far."""
+    """Hooks of these names have got everything so far."""
     book.bookmarks.update({"webhook one": len(book.events), "script one": len(book.events)})
     return book
 
@@ -132,8 +132,8 @@ def test_a_webhook_that_fails_is_tried_again_with_the_same() -> None:
         receiver.statuses = [500, 429]
         with serving(book.answer, with_hooks(Webhook(name="one", url=receiver.url))) as api:
             api.say(book.happened("job.sealed"), book.happened("job.failed"))
-            told = [receiver.next()[1]["id"] for _ in range(4)]
-    assert told == [1, 1, 1, 2]
+            shown = [receiver.next()[1]["id"] for _ in range(4)]
+    assert shown == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(("statuses", "attempts"), [([500, 500, 500], 3), ([410], 3), ([302], 1)])
@@ -143,9 +143,9 @@ def test_what_cannot_be_delivered_is_given_up_and_the_next_goes_on(statuses: lis
         receiver.statuses = list(statuses)
         with serving(book.answer, with_hooks(Webhook(name="one", url=receiver.url, attempts=attempts))) as api:
             api.say(book.happened("job.sealed"), book.happened("job.failed"))
-            told = [receiver.next()[1]["id"] for _ in range(len(statuses) + 1)]
+            shown = [receiver.next()[1]["id"] for _ in range(len(statuses) + 1)]
             reached(api, book, "webhook one", 2)
-    assert told == [1] * len(statuses) + [2]
+    assert shown == [1] * len(statuses) + [2]
 
 
 def test_a_webhook_that_is_not_there_holds_up_no_other() -> None:

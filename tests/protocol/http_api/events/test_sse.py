@@ -134,7 +134,7 @@ def test_what_a_replaced_job_manager_did_not_tell_is_asked_for() -> None:
         book.happened("job.started")
         api.say(ProcessReady(process="jobs", pid=7), book.happened("job.sealed"))
         assert [stream.next()[:2], stream.next()[:2]] == [(2, "job.started"), (3, "job.sealed")]
-    assert sum(isinstance(message, WatchEvents) for _to, message in api.told) == 1
+    assert sum(isinstance(message, WatchEvents) for _to, message in api.posted) == 1
 
 
 def test_a_filter_lets_through_only_its_own() -> None:

@@ -143,11 +143,11 @@ def log_in(api: Api, password: str = PASSWORD, **headers: str) -> Any:
 def test_a_login_gives_a_session_that_may_everything(api: Api) -> None:
     begun = log_in(api)
     assert begun.status_code == 200
-    told = begun.json()
-    assert set(told) == {"expires", "issued", "name", "notBefore", "token", "tokenType"}
-    assert (told["name"], told["tokenType"]) == ("me", "Bearer")
-    assert told["expires"] - told["issued"] == 7 * 86400
-    headers = {"Authorization": f"Bearer {told['token']}"}
+    shown = begun.json()
+    assert set(shown) == {"expires", "issued", "name", "notBefore", "token", "tokenType"}
+    assert (shown["name"], shown["tokenType"]) == ("me", "Bearer")
+    assert shown["expires"] - shown["issued"] == 7 * 86400
+    headers = {"Authorization": f"Bearer {shown['token']}"}
     assert api.client.get("/api/v0/session", headers=headers).status_code == 200
     assert api.client.post("/api/v0/nothing", headers=headers).status_code == 404
 

@@ -257,7 +257,7 @@ def test_only_so_many_requests_run_at_once_and_health_is_answered_beside_them() 
         threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{jobs}", timeout=10.0)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        while len(api.told) < 2:
+        while len(api.posted) < 2:
             time.sleep(0.01)
         refused = api.client.get(jobs)
         assert refused.status_code == 503

@@ -102,14 +102,14 @@ def complain(request: Request, response: httpx.Response, field: str, what: str) 
     if not 400 <= response.status_code < 500:
         return [f"{where}: not a 4xx"]
     try:
-        told = response.json()
+        shown = response.json()
     except ValueError:
         return [f"{where}: no JSON"]
     if request.path.startswith(NATIVE):
-        named = str(told["error"]["field"])
-        right = field.lower() in named.lower() and told["error"]["detail"]
+        named = str(shown["error"]["field"])
+        right = field.lower() in named.lower() and shown["error"]["detail"]
     else:
-        right = isinstance(told, str) and field.lower() in told.lower()
+        right = isinstance(shown, str) and field.lower() in shown.lower()
     return [] if right else [f"{where}: does not name {field}"]
 
 

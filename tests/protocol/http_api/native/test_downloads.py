@@ -1,4 +1,4 @@
-"""Ordering over the API: what the job manager is told, once for each key, and requests that wait for the end."""
+"""Ordering over the API: what the job manager is sent, once for each key, and requests that wait for the end."""
 
 import json
 import socket
@@ -44,7 +44,7 @@ def played(standing: tuple[Api, Played]) -> Played:
 
 @pytest.fixture
 def api(standing: tuple[Api, Played], played: Played) -> Api:
-    standing[0].told.clear()
+    standing[0].posted.clear()
     standing[0].gateway.away.clear()
     return standing[0]
 
@@ -55,7 +55,7 @@ def key() -> str:
 
 
 def placed(api: Api) -> list[CreateJob]:
-    return [message for _, message in api.told if isinstance(message, CreateJob)]
+    return [message for _, message in api.posted if isinstance(message, CreateJob)]
 
 
 def test_a_download_is_accepted_and_says_where_it_is(api: Api) -> None:
@@ -84,7 +84,7 @@ def test_a_download_is_accepted_and_says_where_it_is(api: Api) -> None:
 def test_a_new_job_is_answered_whole_after_one_request(api: Api, played: Played) -> None:
     played.detail = detail_row(state="queued", phase="", attempts=0, stored_bytes=0)
     job = api.client.post(DOWNLOAD, json=ORDER).json()
-    assert [type(message).__name__ for _, message in api.told] == ["CreateJob"]
+    assert [type(message).__name__ for _, message in api.posted] == ["CreateJob"]
     assert (job["state"], len(job["sources"]), job["chunkMap"]["chunkCount"]) == ("queued", 1, 10)
 
 
@@ -161,12 +161,12 @@ def test_cookies_logins_connections_and_a_time_limit_travel_in_the_job_and_no_se
 def test_sources_that_do_not_fit_one_message_follow(api: Api) -> None:
     sources = [{"url": f"https://m.example/{number}/{'x' * 900}"} for number in range(60)]
     assert api.client.post(DOWNLOAD, json=ORDER | {"sources": sources}).status_code == 202
-    told = [*placed(api)[0].sources]
-    for _, message in api.told:
+    shown = [*placed(api)[0].sources]
+    for _, message in api.posted:
         if isinstance(message, AddSources):
             assert message.id == ID
-            told += message.urls
-    assert told == [source["url"] for source in sources]
+            shown += message.urls
+    assert shown == [source["url"] for source in sources]
 
 
 def test_the_base_of_our_paths_stands_in_the_location(played: Played) -> None:
@@ -203,18 +203,18 @@ def test_a_key_that_came_with_another_order_is_a_conflict(api: Api, played: Play
 
 
 def test_a_request_that_waits_is_answered_when_the_job_has_ended(api: Api, played: Played) -> None:
-    told: list[httpx.Response] = []
+    shown: list[httpx.Response] = []
     waiting = threading.Thread(
-        target=lambda: told.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=True", json=ORDER, timeout=30))
+        target=lambda: shown.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=True", json=ORDER, timeout=30))
     )
     waiting.start()
-    until(lambda: sum(isinstance(message, GetJob) for _, message in api.told) >= 2)
-    assert not told
+    until(lambda: sum(isinstance(message, GetJob) for _, message in api.posted) >= 2)
+    assert not shown
     played.detail = detail_row(state="sealed", number=0, path="/music/tide.flac")
     waiting.join()
-    assert told[0].status_code == 200
-    assert (told[0].json()["state"], told[0].json()["path"]) == ("sealed", "/music/tide.flac")
-    assert told[0].headers["Location"] == f"{ROOT}/jobs/{ID}"
+    assert shown[0].status_code == 200
+    assert (shown[0].json()["state"], shown[0].json()["path"]) == ("sealed", "/music/tide.flac")
+    assert shown[0].headers["Location"] == f"{ROOT}/jobs/{ID}"
 
 
 def test_waiting_ends_after_the_time_that_was_asked_for(api: Api) -> None:
@@ -231,7 +231,7 @@ def test_a_client_that_goes_away_leaves_its_place_and_the_job_alone(api: Api, mo
         assert (refused.status_code, refused.json()["error"]["field"]) == (429, "wait")
         assert len(placed(api)) == 1
     until(lambda: api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER).status_code == 202)
-    assert {type(message).__name__ for _, message in api.told} <= {"CreateJob", "GetJob", "GetManifest"}
+    assert {type(message).__name__ for _, message in api.posted} <= {"CreateJob", "GetJob", "GetManifest"}
 
 
 def raw_order(query: str) -> bytes:
@@ -246,15 +246,15 @@ def test_the_end_of_the_daemon_ends_the_waiting_with_the_job_that_was_made() -> 
 
 
 def end_while_waiting(api: Api) -> None:
-    told: list[httpx.Response] = []
+    shown: list[httpx.Response] = []
     waiting = threading.Thread(
-        target=lambda: told.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=true", json=ORDER, timeout=30))
+        target=lambda: shown.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=true", json=ORDER, timeout=30))
     )
     waiting.start()
     until(lambda: len(placed(api)) == 1)
     api.loop.call_soon_threadsafe(api.gateway.close)
     waiting.join()
-    assert (told[0].status_code, told[0].json()["id"]) == (202, ID)
+    assert (shown[0].status_code, shown[0].json()["id"]) == (202, ID)
 
 
 def test_a_job_that_was_made_is_told_even_if_the_job_manager_dies_then(api: Api, played: Played) -> None:

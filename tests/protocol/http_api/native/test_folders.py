@@ -32,13 +32,13 @@ def played(shared: tuple[Api, Played]) -> Played:
 
 @pytest.fixture
 def api(shared: tuple[Api, Played], played: Played) -> Api:
-    shared[0].told.clear()
+    shared[0].posted.clear()
     shared[0].gateway.away.clear()
     return shared[0]
 
 
 def orders(api: Api) -> list[CreateJob]:
-    return [message for _, message in api.told if isinstance(message, CreateJob)]
+    return [message for _, message in api.posted if isinstance(message, CreateJob)]
 
 
 def listed(*folders: tuple[str, tuple[str, ...]], refused: str = "") -> Any:
@@ -78,7 +78,7 @@ def test_folders_below_it_come_where_that_is_wanted(api: Api, played: Played) ->
     assert api.client.post(f"{ROOT}/folder", json=order).status_code == 202
     assert [made.spec.folder for made in orders(api)] == ["/nowhere/downloads/a", "/nowhere/downloads/a/CD 1"]
     assert {(made.spec.widen, made.spec.term) for made in orders(api)} == {(False, "")}
-    asked = [message for _, message in api.told if isinstance(message, BrowseUser)]
+    asked = [message for _, message in api.posted if isinstance(message, BrowseUser)]
     assert [message.folder for message in asked] == [""]
 
 
@@ -142,7 +142,7 @@ def test_a_folder_is_the_sum_of_its_files(api: Api, played: Played) -> None:
     assert {file["folderId"] for file in found["files"]} == {FOLDER}
     why = api.client.get(f"{ROOT}/folders/{FOLDER}/why").json()
     assert [each["text"] for each in why] == ["It may have 5 KB/s."] * 2
-    (query, *_) = [message for _, message in api.told if isinstance(message, ListJobs)]
+    (query, *_) = [message for _, message in api.posted if isinstance(message, ListJobs)]
     assert (query.folder_id, query.removed, query.order) == (FOLDER, True, "oldest")
 
 
@@ -163,7 +163,7 @@ def test_a_command_to_a_folder_reaches_each_of_its_files(api: Api, played: Playe
     assert [len(refused["done"]), len(refused["failed"]), refused["failed"][0]["kind"]] == [0, 3, "conflict"]
     done = api.client.post(f"{ROOT}/folders/{FOLDER}/cancel").json()
     assert [len(done["done"]), len(done["failed"])] == [3, 0]
-    assert sum(isinstance(message, CancelJob) for _, message in api.told) == 3
+    assert sum(isinstance(message, CancelJob) for _, message in api.posted) == 3
     assert api.client.post(f"{ROOT}/folders/{FOLDER}/explode").status_code == 404
 
 

@@ -61,13 +61,13 @@ def played(standing: tuple[Api, Played]) -> Played:
 
 @pytest.fixture
 def api(standing: tuple[Api, Played], played: Played) -> Api:
-    standing[0].told.clear()
+    standing[0].posted.clear()
     standing[0].gateway.away.clear()
     return standing[0]
 
 
 def last(api: Api, kind: type) -> Any:
-    return [message for _, message in api.told if type(message) is kind][-1]
+    return [message for _, message in api.posted if type(message) is kind][-1]
 
 
 def refused(kind: str, field: str = "") -> Callable[[Any], list[RequestRefused]]:
@@ -89,9 +89,9 @@ def test_a_list_is_filtered_and_paged_by_the_job_manager(api: Api) -> None:
 
 
 def test_a_job_shows_who_has_which_chunks(api: Api) -> None:
-    told = api.client.get(JOB).json()
-    assert told["percent"] == 50
-    assert told["chunkMap"]["runs"] == [
+    shown = api.client.get(JOB).json()
+    assert shown["percent"] == 50
+    assert shown["chunkMap"]["runs"] == [
         {"first": 0, "count": 2, "state": "stored", "source": 0},
         {"first": 2, "count": 2, "state": "stored", "source": 1},
         {"first": 4, "count": 1, "state": "stored", "source": 0},
@@ -106,12 +106,12 @@ def test_a_job_that_has_only_begun_is_not_held_up_by_whoever_does_not_stand_yet(
         played.detail = detail_row(phase=phase)
         states = [run["state"] for run in api.client.get(JOB).json()["chunkMap"]["runs"]]
         assert states == ["missing", "leased", "missing"]
-    assert not [message for _, message in api.told if isinstance(message, GetManifest)]
+    assert not [message for _, message in api.posted if isinstance(message, GetManifest)]
 
 
 def test_the_chunk_map_may_be_left_out(api: Api) -> None:
     assert api.client.get(f"{JOB}?chunkMap=false").json()["chunkMap"] is None
-    assert not [message for _, message in api.told if isinstance(message, GetManifest)]
+    assert not [message for _, message in api.posted if isinstance(message, GetManifest)]
 
 
 def test_why_timeline_and_manifest_are_told(api: Api) -> None:
@@ -244,14 +244,14 @@ def test_a_job_manager_that_is_away_makes_every_route_unavailable_for_now(api: A
 
 def test_a_search_groups_what_users_have(api: Api) -> None:
     response = api.client.get(f"{ROOT}/search", params={"searchText": " quartet  tide ", "searchTimeout": 2000})
-    told = response.json()
+    shown = response.json()
     assert (last(api, StartSearch).term, last(api, StartSearch).wait_s) == ("quartet tide", 2.0)
-    assert (told["hits"], told["refused"], response.headers["X-Total-Count"]) == (4, 1, "2")
-    assert [(one["name"], one["size"], one["users"]) for one in told["targets"]] == [
+    assert (shown["hits"], shown["refused"], response.headers["X-Total-Count"]) == (4, 1, "2")
+    assert [(one["name"], one["size"], one["users"]) for one in shown["targets"]] == [
         ("tide.FLAC", 1000, 2),
         ("b.mp3", 7, 1),
     ]
-    assert [one["username"] for one in told["targets"][0]["sources"]] == ["bob", "ann"]
+    assert [one["username"] for one in shown["targets"][0]["sources"]] == ["bob", "ann"]
     assert api.client.get(f"{ROOT}/search?searchText=t&size=7").json()["targets"][0]["name"] == "b.mp3"
     assert api.client.get(f"{ROOT}/search?searchText=t&offset=1&limit=1").json()["targets"][0]["name"] == "b.mp3"
 
@@ -279,14 +279,14 @@ def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:
     wanted = {"filename": "x/02 - Tide.flac", "size": 1000}
     assert api.client.post(f"{ROOT}/file-sources", json=wanted).json()["sources"] == [], "another number, another file"
     wanted = {"filename": "x/- Tide.flac", "size": 1000}
-    told = api.client.post(f"{ROOT}/file-sources", json=wanted).json()
+    shown = api.client.post(f"{ROOT}/file-sources", json=wanted).json()
     assert last(api, StartSearch).term == "Tide flac"
-    assert [(one["username"], one["fullPath"]) for one in told["sources"]] == [
+    assert [(one["username"], one["fullPath"]) for one in shown["sources"]] == [
         ("bob", "n\\tide.FLAC"),
         ("ann", "m\\tide.flac"),
     ]
-    sources = [{key: one[key] for key in ("username", "fullPath")} for one in told["sources"]]
-    order = {"filename": "tide.flac", "fileSize": told["size"], "sources": sources}
+    sources = [{key: one[key] for key in ("username", "fullPath")} for one in shown["sources"]]
+    order = {"filename": "tide.flac", "fileSize": shown["size"], "sources": sources}
     assert api.client.post(f"{ROOT}/download", json=order).status_code == 202
 
 
@@ -351,10 +351,10 @@ def test_a_schedule_is_set_checked_and_taken_back(api: Api) -> None:
 
 def test_a_name_that_is_asked_for_twice_at_once_is_asked_for_twice(api: Api) -> None:
     """Reading is not limited to one at a time, and answers do not get mixed up."""
-    told: list[int] = []
-    asking = [threading.Thread(target=lambda: told.append(httpx.get(api.url + JOB).status_code)) for _ in range(8)]
+    shown: list[int] = []
+    asking = [threading.Thread(target=lambda: shown.append(httpx.get(api.url + JOB).status_code)) for _ in range(8)]
     for thread in asking:
         thread.start()
     for thread in asking:
         thread.join()
-    assert told == [200] * 8
+    assert shown == [200] * 8

@@ -174,7 +174,7 @@ def test_a_search_whose_reader_goes_away_is_called_off() -> None:
     with serving(lambda _to, message: hits(message.search) if isinstance(message, StartSearch) else ()) as api:
         with api.client.stream("GET", f"{ROOT}/search/live?searchText=tide") as response:
             next(events(response))
-        eventually(lambda: any(isinstance(message, CancelSearch) for _, message in api.told))
+        eventually(lambda: any(isinstance(message, CancelSearch) for _, message in api.posted))
 
 
 def test_a_refused_search_says_why_and_who_only_reads_may_not_search() -> None:
@@ -204,13 +204,13 @@ def test_one_command_to_many_jobs_is_done_or_refused_for_each() -> None:
         done = api.client.post(f"{ROOT}/bulk", json=body).json()
         assert [job["state"] for job in done["done"]] == ["paused"]
         assert done["failed"] == [{"id": other, "kind": "conflict", "detail": "it has ended"}]
-        assert sum(isinstance(message, PauseJob) for _, message in api.told) == 2
+        assert sum(isinstance(message, PauseJob) for _, message in api.posted) == 2
         for action, kind in (("cancel", CancelJob), ("delete", DeleteJob)):
             api.client.post(f"{ROOT}/bulk", json={"action": action, "ids": [ID]})
-            assert isinstance(api.told[-1][1], kind)
+            assert isinstance(api.posted[-1][1], kind)
         api.client.post(f"{ROOT}/bulk", json={"action": "update", "ids": [ID], "limit": 5})
-        assert api.told[-1][1] == UpdateJob(
-            request=api.told[-1][1].request, reply_to=api.gateway.address, id=ID, limit_bytes_s=5, priority=-1
+        assert api.posted[-1][1] == UpdateJob(
+            request=api.posted[-1][1].request, reply_to=api.gateway.address, id=ID, limit_bytes_s=5, priority=-1
         )
         assert api.client.post(f"{ROOT}/bulk", json={"action": "explode", "ids": [ID]}).status_code == 400
 
@@ -266,7 +266,7 @@ def test_a_wish_is_searched_for_until_it_is_found_and_becomes_a_job(monkeypatch:
         assert (made["term"], made["foundAt"]) == ("quartet tide", None)
         again = api.client.post(f"{ROOT}/wishlist", json={"term": "Quartet Tide", "download": True}).json()
         assert again["id"] == made["id"]
-        assert not any(isinstance(message, StartSearch) for _, message in api.told)  # no login
+        assert not any(isinstance(message, StartSearch) for _, message in api.posted)  # no login
         api.say(SessionChanged(state="online", detail="", final=False))
         eventually(lambda: bool(manager.wishes[made["id"]].found_ms))
         (wish,) = api.client.get(f"{ROOT}/wishlist").json()

@@ -35,7 +35,7 @@ def served(folder: Path) -> Iterator[Api]:
 
 @pytest.fixture
 def api(served: Api) -> Api:
-    served.told.clear()
+    served.posted.clear()
     return served
 
 
@@ -50,7 +50,7 @@ def of_files(*texts: str) -> str:
 
 
 def placed(api: Api) -> list[CreateJob]:
-    return [message for _, message in api.told if isinstance(message, CreateJob)]
+    return [message for _, message in api.posted if isinstance(message, CreateJob)]
 
 
 def test_a_document_becomes_a_job_with_its_digests_pieces_and_mirrors(api: Api, folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_more_mirrors_than_an_order_takes_are_cut_to_the_best(api: Api) -> None:
     urls = tuple(f"https://m{number}.example/{'x' * 200}" for number in range(2100))
     answer = api.client.post(ROUTE, json={"document": document(urls=urls)}).json()
     (order,) = placed(api)
-    more = [message for _, message in api.told if isinstance(message, AddSources)]
+    more = [message for _, message in api.posted if isinstance(message, AddSources)]
     assert [*order.sources, *(url for each in more for url in each.urls)] == list(urls[:256])
     assert any("1744 mirrors of x.iso left out" in note for note in answer["notes"])
     assert any("beyond the best 2000" in note for note in answer["notes"])
@@ -109,7 +109,7 @@ def test_private_mirrors_are_left_out_and_a_document_of_nothing_else_is_refused(
     mixed = document(urls=(*MIRRORS, "http://192.168.1.1/x.iso"))
     assert "private network" in api.client.post(ROUTE, json={"document": mixed}).json()["notes"][0]
     assert placed(api)[0].sources == MIRRORS
-    api.told.clear()
+    api.posted.clear()
     refused = api.client.post(ROUTE, json={"document": document(urls=("http://127.0.0.1/x.iso",))})
     assert (refused.status_code, refused.json()["error"]["field"]) == (403, "document")
     assert api.client.post(ROUTE, json={"url": "http://10.0.0.1/x.meta4"}).status_code == 403

@@ -51,12 +51,12 @@ OTHER: Final = "00000000-0000-0000-0000-000000000001"
 
 def snapshot(**changed: Any) -> JobView:
     """A job that was just enqueued, but for what is said."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": str(uuid.UUID(int=7)), "state": "queued", "origin": "slskd", "user": "peer one",
         "remote_path": TRACK, "size_bytes": SIZE, "created_ms": 1_763_794_800_123, "left_s": -1.0, "queue_place": -1,
         "source_count": 1,
     }  # fmt: skip
-    return job_view(**{**told, **changed})
+    return job_view(**{**fields, **changed})
 
 
 @dataclass
@@ -191,18 +191,18 @@ def shared_folder(path: str, *, folders: int, files: int) -> SharedFolderView:
 
 
 def hit(search: int = 1, **changed: Any) -> SearchHit:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "peer": "peer one", "path": TRACK, "size_bytes": SIZE, "slots_free": True, "speed_bytes_s": 1_500_000,
         "queue_length": 0, "locked": False,
     }  # fmt: skip
-    return SearchHit(search=search, **{**told, **changed})
+    return SearchHit(search=search, **{**fields, **changed})
 
 
 def _told(asked: BrowseUser, **changed: Any) -> FilesListed:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "folder": asked.folder, "names": (), "sizes": (), "last": False, "truncated": False, "refused": "",
     }  # fmt: skip
-    return FilesListed(request=asked.request, peer=asked.peer, **{**told, **changed})
+    return FilesListed(request=asked.request, peer=asked.peer, **{**fields, **changed})
 
 
 def settings(folder: str = "/data", **api: Any) -> Settings:

@@ -71,10 +71,10 @@ class Library:
 @contextmanager
 def driving(folder: Path, url: str, **settings: Any) -> Iterator[Library]:
     """`settings` as `SlskdClient` takes them."""
-    told = json.dumps({"host": url, "timeout": CALL_S_MAX, **settings})
+    shown = json.dumps({"host": url, "timeout": CALL_S_MAX, **settings})
     env = {**os.environ, "PYTHONPATH": str(folder), "NO_PROXY": "*"}
     process = subprocess.Popen(
-        [sys.executable, "-c", _DRIVER, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        [sys.executable, "-c", _DRIVER, shown], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     )
     try:
         yield Library(process)

@@ -27,9 +27,9 @@ def idle() -> Iterator[Api]:
 def enqueued(api: Api, user: str = "peer one", file: dict[str, Any] = FILE) -> dict[str, Any]:
     answer = api.client.post(f"{DOWNLOADS}/{quote(user)}", json=[file])
     assert answer.status_code == 201, answer.text
-    told = answer.json()
-    assert told["failed"] == []
-    return dict(told["enqueued"][0])
+    shown = answer.json()
+    assert shown["failed"] == []
+    return dict(shown["enqueued"][0])
 
 
 def test_what_is_enqueued_is_in_the_tree_of_its_user_and_alone() -> None:
@@ -53,8 +53,8 @@ def test_what_is_enqueued_is_in_the_tree_of_its_user_and_alone() -> None:
 def test_many_files_are_enqueued_at_once_and_those_that_fail_are_told() -> None:
     with playing() as (api, daemon):
         files = [{"filename": f"{FOLDER}\\{number}.flac", "size": number} for number in range(5)]
-        told = api.client.post(f"{DOWNLOADS}/u", json=files).json()
-        assert [one["size"] for one in told["enqueued"]] == [0, 1, 2, 3, 4]
+        shown = api.client.post(f"{DOWNLOADS}/u", json=files).json()
+        assert [one["size"] for one in shown["enqueued"]] == [0, 1, 2, 3, 4]
         daemon.full = True
         answer = api.client.post(f"{DOWNLOADS}/u", json=[FILE])
         assert (answer.status_code, answer.json()) == (429, "too many jobs")
@@ -77,14 +77,14 @@ def test_a_list_that_cannot_be_meant_is_400_and_nothing_is_enqueued(idle: Api, b
     answer = idle.client.post(f"{DOWNLOADS}/u", json=body)
     assert answer.status_code == 400, answer.text
     assert isinstance(answer.json(), str)
-    assert not any(isinstance(message, CreateJob) for _, message in idle.told)
+    assert not any(isinstance(message, CreateJob) for _, message in idle.posted)
 
 
 def test_a_whole_discography_is_enqueued_in_its_order() -> None:
     with playing() as (api, daemon):
         files = [{"filename": f"m\\A{number % 7}\\{number}.mp3", "size": number} for number in range(350)]
-        told = api.client.post(f"{DOWNLOADS}/u", json=files).json()
-        assert [one["filename"] for one in told["enqueued"]] == [file["filename"] for file in files]
+        shown = api.client.post(f"{DOWNLOADS}/u", json=files).json()
+        assert [one["filename"] for one in shown["enqueued"]] == [file["filename"] for file in files]
         assert [order.spec.size_bytes for order in daemon.orders] == list(range(350))
         (user,) = api.client.get(DOWNLOADS).json()
         assert [each["fileCount"] for each in user["directories"]] == [50] * 7
@@ -199,8 +199,8 @@ def test_what_is_not_served_is_empty_and_harmless() -> None:
 def test_a_folder_of_a_user_is_a_list_and_one_who_is_not_there_404() -> None:
     shared = {"peer one": {FOLDER: {"01 - Track 1.flac": SIZE}, "music\\Other": {"x.MP3": 5}}}
     with playing(Daemon(shared=shared, online={"peer one": "Away"})) as (api, _):
-        told = api.client.post(f"{BASE}/users/peer%20one/directory", json={"directory": FOLDER})
-        assert told.json() == [
+        shown = api.client.post(f"{BASE}/users/peer%20one/directory", json={"directory": FOLDER})
+        assert shown.json() == [
             {
                 "name": FOLDER, "fileCount": 1,
                 "files": [

@@ -63,10 +63,10 @@ def test_a_transfer_is_completed_exactly_when_its_job_has_ended(
     state: str, phase: str, outcome: str, sources_active: int, rate: float
 ) -> None:
     job = snapshot(state=state, phase=phase, outcome=outcome, sources_active=sources_active, rate_bytes_s=rate)
-    told = formatting.transfer_state(job)
-    assert told in STATES_OF_SLSKD
-    assert told.startswith("Completed") == (state in ENDED)
-    assert (told == "Completed, Succeeded") == (state == "sealed")
+    shown = formatting.transfer_state(job)
+    assert shown in STATES_OF_SLSKD
+    assert shown.startswith("Completed") == (state in ENDED)
+    assert (shown == "Completed, Succeeded") == (state == "sealed")
 
 
 def test_an_active_job_says_whether_somebody_sends() -> None:
@@ -109,7 +109,7 @@ def test_dots_inside_of_names_do_not_climb(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("F857D550-E646-11F1-94E2-02FC00000001", "f857d550-e646-11f1-94e2-02fc00000001"),
         ("f857d550e64611f194e202fc00000001", "f857d550-e646-11f1-94e2-02fc00000001"),
@@ -117,16 +117,16 @@ def test_dots_inside_of_names_do_not_climb(path: str) -> None:
         ("", None),
     ],
 )
-def test_a_guid_is_lower_case_with_dashes(text: str, told: str | None) -> None:
-    assert formatting.guid(text) == told
+def test_a_guid_is_lower_case_with_dashes(text: str, shown: str | None) -> None:
+    assert formatting.guid(text) == shown
 
 
 @pytest.mark.parametrize(
-    ("session", "told"),
+    ("session", "shown"),
     [
         ("online", "Connected, LoggedIn"), ("connecting", "Connecting"), ("offline", "Disconnected"),
         ("kicked", "Disconnected"), ("refused", "Disconnected"), ("", "Disconnected"),
     ],
 )  # fmt: skip
-def test_the_login_is_told_in_slskds_words(session: str, told: str) -> None:
-    assert formatting.server_state(session) == told
+def test_the_login_is_told_in_slskds_words(session: str, shown: str) -> None:
+    assert formatting.server_state(session) == shown

@@ -41,9 +41,9 @@ class Hub:
 def negotiated(api: Api, hub: str) -> str:
     answer = api.client.post(f"/hub/{hub}/negotiate?negotiateVersion=1")
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert told["availableTransports"] == [{"transport": "ServerSentEvents", "transferFormats": ["Text"]}]
-    return str(told["connectionToken"])
+    shown = answer.json()
+    assert shown["availableTransports"] == [{"transport": "ServerSentEvents", "transferFormats": ["Text"]}]
+    return str(shown["connectionToken"])
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def test_the_search_hub_sends_the_list_and_every_change() -> None:
             assert (listed["id"], listed["responses"]) == (old, [])
             new = api.client.post(f"{BASE}/searches", json={"searchText": "new"}).json()["id"]
             seen: dict[str, list[Any]] = {}
-            numbers = [message.search for _, message in api.told if type(message).__name__ == "StartSearch"]
+            numbers = [message.search for _, message in api.posted if type(message).__name__ == "StartSearch"]
             for number in numbers:
                 api.say(SearchEnded(search=number, peers=1, refused=""))
             while not (new in seen and seen[new][-1][1]["isComplete"]):

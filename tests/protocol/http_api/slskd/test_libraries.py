@@ -53,9 +53,9 @@ def test_the_library_downloads_from_users_of_every_name(library_folder: Path) ->
         for user in USERS:
             file = {"filename": TRACK, "size": SIZE, "code": 1, "isLocked": False, "extension": "flac", "bitDepth": 16}
             assert library.call("transfers.enqueue", user, [file]) is True
-            told = library.call("transfers.get_downloads", user)
-            (made,) = told["directories"][0]["files"]
-            assert (told["username"], told["directories"][0]["directory"], made["username"]) == (user, FOLDER, user)
+            shown = library.call("transfers.get_downloads", user)
+            (made,) = shown["directories"][0]["files"]
+            assert (shown["username"], shown["directories"][0]["directory"], made["username"]) == (user, FOLDER, user)
             assert library.call("transfers.get_download", user, made["id"]) == made
             assert library.call("transfers.get_queue_position", user, made["id"]) == 0
         assert [job.spec.user for job in daemon.jobs.values()] == list(USERS)
@@ -74,8 +74,8 @@ def test_the_library_downloads_from_users_of_every_name(library_folder: Path) ->
 def test_the_library_looks_at_users(library_folder: Path) -> None:
     daemon = Daemon(shared={"peer one": {FOLDER: {"01 - Track 1.flac": SIZE}}}, online={"peer one": "Online"})
     with playing(daemon, **LOCKED) as (api, _), driving(library_folder, api.url, api_key=KEY.key) as library:
-        (told,) = library.call("users.directory", "peer one", FOLDER)
-        assert [file["filename"] for file in told["files"]] == ["01 - Track 1.flac"]
+        (shown,) = library.call("users.directory", "peer one", FOLDER)
+        assert [file["filename"] for file in shown["files"]] == ["01 - Track 1.flac"]
         assert library.call("users.browse", "peer one")["directoryCount"] == 1
         assert library.call("users.status", "peer one") == {"presence": "Online", "isPrivileged": False}
         with pytest.raises(CallError, match="404"):

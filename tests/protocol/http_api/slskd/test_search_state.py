@@ -90,9 +90,9 @@ def test_filtered_users_are_not_shown_and_count_for_no_limit() -> None:
 
 def test_locked_files_are_told_apart() -> None:
     found = heard(searching(filter_responses=False), {"locked": True}, {"path": "m\\2.mp3"})
-    (told,) = found.responses()
-    assert (told.file_count, told.locked_file_count) == (1, 1)
-    assert [file.is_locked for file in told.locked_files] == [True]
+    (shown,) = found.responses()
+    assert (shown.file_count, shown.locked_file_count) == (1, 1)
+    assert [file.is_locked for file in shown.locked_files] == [True]
     assert found.view(responses=False).locked_file_count == 1
 
 
@@ -111,12 +111,12 @@ def test_counts_and_what_is_shown_always_agree(
     )
     for peer, name, locked, queue in hits:
         found.receive(hit(peer=peer, path=f"m\\{name}.mp3", locked=locked, queue_length=queue), now_ms=1)
-        view, told = found.view(responses=True), found.responses()
-        assert view.responses == told
-        assert sum(each.file_count for each in told) == view.file_count <= files
-        assert len(told) <= users
-        assert view.response_count >= len(told)
-        assert all(each.files or each.locked_files for each in told)
+        view, shown = found.view(responses=True), found.responses()
+        assert view.responses == shown
+        assert sum(each.file_count for each in shown) == view.file_count <= files
+        assert len(shown) <= users
+        assert view.response_count >= len(shown)
+        assert all(each.files or each.locked_files for each in shown)
 
 
 @pytest.mark.parametrize(("asked_ms", "wait_s"), [(5, 1.0), (15_000, 15.0), (10**9, 120.0)])
@@ -142,8 +142,8 @@ def test_the_oldest_that_are_over_are_forgotten_when_there_are_too_many(monkeypa
 def test_what_a_user_says_of_the_sound_is_told_and_nothing_else() -> None:
     flac = {"duration_s": 201, "sample_rate_hz": 44_100, "bit_depth": 16}
     mp3 = {"path": "m\\2.mp3", "bit_rate_kbit_s": 320, "variable_rate": 0, "duration_s": 0}
-    (told,) = heard(searching(), flac, mp3).responses()
-    first, second = (file.model_dump(exclude_none=True, by_alias=True) for file in told.files)
+    (shown,) = heard(searching(), flac, mp3).responses()
+    first, second = (file.model_dump(exclude_none=True, by_alias=True) for file in shown.files)
     assert (first["length"], first["sampleRate"], first["bitDepth"]) == (201, 44_100, 16)
     assert not {"bitRate", "isVariableBitRate"} & first.keys()
     assert (second["bitRate"], second["isVariableBitRate"], second["length"]) == (320, False, 0)

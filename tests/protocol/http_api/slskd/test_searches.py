@@ -33,20 +33,20 @@ def ended(api: Api, id: str = ID) -> dict[str, Any]:
     """Poll as clients do."""
     until_s = time.monotonic() + 10
     while True:
-        told = api.client.get(f"{BASE}/searches/{id}", params={"includeResponses": "True"}).json()
-        if told["state"] != "InProgress":
-            return dict(told)
-        assert time.monotonic() < until_s, told
+        shown = api.client.get(f"{BASE}/searches/{id}", params={"includeResponses": "True"}).json()
+        if shown["state"] != "InProgress":
+            return dict(shown)
+        assert time.monotonic() < until_s, shown
 
 
 def asked(api: Api) -> list[StartSearch]:
-    return [message for _, message in api.told if isinstance(message, StartSearch)]
+    return [message for _, message in api.posted if isinstance(message, StartSearch)]
 
 
 def test_a_search_is_begun_at_once_and_read_when_it_is_over() -> None:
     with playing(Daemon(hits=[{}, {"peer": "b"}])) as (api, _):
-        told = begun(api, searchTimeout=5000)
-        assert {key: told[key] for key in ("id", "searchText", "state", "isComplete", "responses")} == {
+        shown = begun(api, searchTimeout=5000)
+        assert {key: shown[key] for key in ("id", "searchText", "state", "isComplete", "responses")} == {
             "id": ID, "searchText": "artist album", "state": "InProgress", "isComplete": False, "responses": [],
         }  # fmt: skip
         over = ended(api)
@@ -54,7 +54,7 @@ def test_a_search_is_begun_at_once_and_read_when_it_is_over() -> None:
         responses = api.client.get(f"{BASE}/searches/{ID}/responses").json()
         assert over["responses"] == responses
         assert responses[0] == {
-            "username": "peer one", "token": told["token"], "fileCount": 1, "hasFreeUploadSlot": True,
+            "username": "peer one", "token": shown["token"], "fileCount": 1, "hasFreeUploadSlot": True,
             "queueLength": 0, "uploadSpeed": 1_500_000, "lockedFileCount": 0, "lockedFiles": [],
             "files": [{"filename": TRACK, "size": SIZE, "code": 1, "extension": "flac", "isLocked": False}],
         }  # fmt: skip
@@ -88,8 +88,8 @@ def test_a_search_is_stopped_and_keeps_what_it_found() -> None:
         while not api.client.get(f"{BASE}/searches/{ID}/responses").json():
             pass
         assert api.client.put(f"{BASE}/searches/{ID}").status_code == 200
-        told = ended(api)
-        assert (told["state"], told["fileCount"]) == ("Completed, Cancelled", 1)
+        shown = ended(api)
+        assert (shown["state"], shown["fileCount"]) == ("Completed, Cancelled", 1)
         assert api.client.put(f"{BASE}/searches/{ID}").status_code == 200, "once more changes nothing"
         while daemon.left != [question.search for question in asked(api)]:
             pass
@@ -98,8 +98,8 @@ def test_a_search_is_stopped_and_keeps_what_it_found() -> None:
 def test_a_limit_that_is_reached_stops_the_search_on_the_network_too() -> None:
     with playing(Daemon(hits=[{"path": f"m\\{n}.mp3"} for n in range(4)], holding=True)) as (api, daemon):
         begun(api, fileLimit=3)
-        told = ended(api)
-        assert (told["state"], told["fileCount"]) == ("Completed, FileLimitReached", 3)
+        shown = ended(api)
+        assert (shown["state"], shown["fileCount"]) == ("Completed, FileLimitReached", 3)
         while daemon.left != [question.search for question in asked(api)]:
             pass
 
@@ -203,6 +203,6 @@ def test_a_session_that_dies_ends_its_searches() -> None:
         while not api.client.get(f"{BASE}/searches/{ID}/responses").json():
             pass
         api.say(ProcessLost(process="soulseek", detail="killed by SIGKILL", restart_s=1.0))
-        told = ended(api)
-        assert (told["state"], told["fileCount"]) == ("Completed, Errored", 1)
+        shown = ended(api)
+        assert (shown["state"], shown["fileCount"]) == ("Completed, Errored", 1)
         assert api.client.post(f"{BASE}/searches", json={"searchText": "x"}).status_code == 409

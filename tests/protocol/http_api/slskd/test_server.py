@@ -14,16 +14,16 @@ UPLOAD = "f857d550-e646-11f1-94e2-02fc00000001"
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "connected"),
+    ("state", "shown", "connected"),
     [("online", "Connected, LoggedIn", True), ("connecting", "Connecting", False), ("kicked", "Disconnected", False)],
 )
-def test_the_login_is_told_with_its_reason(state: str, told: str, connected: bool) -> None:
+def test_the_login_is_told_with_its_reason(state: str, shown: str, connected: bool) -> None:
     with playing() as (api, _):
         api.say(SessionChanged(state=state, detail="why", final=False))
         while api.client.get(f"{BASE}/server").json()["detail"] != "why":
             pass
         server = api.client.get(f"{BASE}/server").json()
-        assert (server["state"], server["isConnected"], server["isLoggedIn"]) == (told, connected, connected)
+        assert (server["state"], server["isConnected"], server["isLoggedIn"]) == (shown, connected, connected)
         assert (server["address"], server["username"]) == ("server.example", "me")
         assert api.client.get(f"{BASE}/application").json()["server"] == server
 
@@ -32,7 +32,7 @@ def test_a_login_and_a_logout_are_asked_of_the_session() -> None:
     with playing() as (api, _):
         assert api.client.delete(f"{BASE}/server").status_code == 204
         assert api.client.put(f"{BASE}/server").status_code == 200
-        assert [message for to, message in api.told if to == "soulseek/session"] == [LogOut(), LogIn()]
+        assert [message for to, message in api.posted if to == "soulseek/session"] == [LogOut(), LogIn()]
 
 
 def test_without_an_account_or_a_session_it_is_said_so() -> None:
@@ -69,9 +69,9 @@ def test_without_a_session_nothing_is_shared() -> None:
 
 def test_the_options_hold_folders_and_no_secret() -> None:
     with playing() as (api, _):
-        told = api.client.get(f"{BASE}/options")
-        assert told.json() == {"directories": {"downloads": "/data/downloads", "incomplete": "/data/downloads"}}
-        assert api.client.get(f"{BASE}/options/startup").json() == told.json()
+        shown = api.client.get(f"{BASE}/options")
+        assert shown.json() == {"directories": {"downloads": "/data/downloads", "incomplete": "/data/downloads"}}
+        assert api.client.get(f"{BASE}/options/startup").json() == shown.json()
 
 
 def test_nobody_ends_the_daemon_over_this_api() -> None:
@@ -91,7 +91,7 @@ def test_a_good_session_is_an_empty_answer() -> None:
 def test_a_scan_is_passed_on_and_what_is_not_here_says_so() -> None:
     with playing() as (api, _):
         assert api.client.put(f"{BASE}/shares").status_code == 200
-        assert [message for to, message in api.told if to == "soulseek/session"] == [ScanShares()]
+        assert [message for to, message in api.posted if to == "soulseek/session"] == [ScanShares()]
         for method, path, status in (
             ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 405),
             ("POST", "conversations/ann", 403), ("GET", "conversations/ann/messages", 404), ("PUT", "relay/agent", 403),

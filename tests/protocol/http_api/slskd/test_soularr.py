@@ -36,8 +36,8 @@ def test_soularrs_eleven_calls(soularrs_library: Path) -> None:
         wanted = [{**file, "filename": f"{folder}\\{file['filename']}"} for file in directory["files"]]
         assert soularr.call("transfers.enqueue", username=response["username"], files=wanted) is True  # 7
 
-        told = soularr.call("transfers.get_downloads", username=response["username"])  # 8
-        (listed,) = [each for each in told["directories"] if each["directory"] == folder]
+        shown = soularr.call("transfers.get_downloads", username=response["username"])  # 8
+        (listed,) = [each for each in shown["directories"] if each["directory"] == folder]
         (id,) = [file["id"] for file in listed["files"] if file["filename"] == wanted[0]["filename"]]
         assert soularr.call("transfers.get_download", USER, id)["state"] == "Queued, Locally"  # 9
         assert soularr.call("transfers.cancel_download", username=USER, id=id) is True  # 10

@@ -21,10 +21,10 @@ def placed(path: str, downloads: str = "/data") -> tuple[str, str]:
 
 @given(st.integers(0, 10**12), st.integers(0, 10**13), st.sampled_from(["queued", "active", "sealed", "failed"]))
 def test_bytes_and_percent_are_always_of_one_file(size: int, stored: int, state: str) -> None:
-    told = transfer(snapshot(state=state, size_bytes=size, stored_bytes=stored))
-    assert told.bytes_transferred + told.bytes_remaining == size
-    assert 0 <= told.percent_complete <= 100
-    assert told.bytes_transferred == size or state != SEALED
+    shown = transfer(snapshot(state=state, size_bytes=size, stored_bytes=stored))
+    assert shown.bytes_transferred + shown.bytes_remaining == size
+    assert 0 <= shown.percent_complete <= 100
+    assert shown.bytes_transferred == size or state != SEALED
 
 
 def test_an_empty_file_is_complete_to_0_percent() -> None:
@@ -45,13 +45,13 @@ def test_null_members_are_absent_and_names_have_camel_case() -> None:
 
 
 def test_a_running_transfer_tells_place_and_times() -> None:
-    told = transfer(active(queue_place=3, active_s=61.5, left_s=30.0, rate_bytes_s=1e6, stored_bytes=SIZE // 2))
-    assert told.place_in_queue == 3
-    assert told.elapsed_time == "00:01:01.5000000"
-    assert told.remaining_time == "00:00:30.0000000"
-    assert told.average_speed == 1e6
-    assert told.percent_complete == pytest.approx(50.0, abs=0.01)
-    assert told.started_at == "2025-11-22T07:00:01.0000000Z"
+    shown = transfer(active(queue_place=3, active_s=61.5, left_s=30.0, rate_bytes_s=1e6, stored_bytes=SIZE // 2))
+    assert shown.place_in_queue == 3
+    assert shown.elapsed_time == "00:01:01.5000000"
+    assert shown.remaining_time == "00:00:30.0000000"
+    assert shown.average_speed == 1e6
+    assert shown.percent_complete == pytest.approx(50.0, abs=0.01)
+    assert shown.started_at == "2025-11-22T07:00:01.0000000Z"
 
 
 def test_a_failed_transfer_says_why() -> None:

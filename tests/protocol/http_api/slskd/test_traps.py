@@ -31,10 +31,12 @@ def enqueue(api: Api, user: str = "peer one", path: str = TRACK, size: int = SIZ
     return api.client.post(f"{DOWNLOADS}/{quote(user, safe='')}", json=[{"filename": path, "size": size}])
 
 
-def nulls(told: Any) -> list[Any]:
-    if isinstance(told, dict):
-        return [key for key, value in told.items() if value is None] + [x for v in told.values() for x in nulls(v)]
-    return [x for v in told for x in nulls(v)] if isinstance(told, list) else []
+def nulls(document: Any) -> list[Any]:
+    if isinstance(document, dict):
+        return [key for key, value in document.items() if value is None] + [
+            x for v in document.values() for x in nulls(v)
+        ]
+    return [x for v in document for x in nulls(v)] if isinstance(document, list) else []
 
 
 def test_trap_1_enqueue_is_201() -> None:
@@ -50,8 +52,8 @@ def test_trap_2_null_members_are_absent() -> None:
         daemon.fail(made["enqueued"][0]["id"])
         api.client.post(f"{BASE}/searches", json={"id": ID, "searchText": "x"})
         paths = ("application", "server", "options", "searches", f"searches/{ID}?includeResponses=true")
-        told = [api.client.get(f"{BASE}/{path}").json() for path in (*paths, "transfers/downloads")]
-        assert nulls([made, *told]) == []
+        document = [api.client.get(f"{BASE}/{path}").json() for path in (*paths, "transfers/downloads")]
+        assert nulls([made, *document]) == []
 
 
 def test_trap_3_flags_are_joined_by_a_comma_and_a_space() -> None:
@@ -135,9 +137,12 @@ def test_trap_8_a_directory_keeps_its_backslashes() -> None:
 def test_trap_9_a_listing_is_a_list_with_bare_names() -> None:
     shared = {"u": {FOLDER + "\\Scans": {"front.jpg": 5}, FOLDER: {"01 - Track 1.flac": SIZE}}}
     with playing(Daemon(shared=shared)) as (api, _):
-        told = api.client.post(f"{BASE}/users/u/directory", json={"directory": FOLDER}).json()
-        assert isinstance(told, list)
-        assert (told[0]["name"], [file["filename"] for file in told[0]["files"]]) == (FOLDER, ["01 - Track 1.flac"])
+        document = api.client.post(f"{BASE}/users/u/directory", json={"directory": FOLDER}).json()
+        assert isinstance(document, list)
+        assert (document[0]["name"], [file["filename"] for file in document[0]["files"]]) == (
+            FOLDER,
+            ["01 - Track 1.flac"],
+        )
 
 
 def test_trap_10_the_file_is_ordered_to_where_clients_look_and_succeeded_only_when_sealed() -> None:
@@ -148,8 +153,10 @@ def test_trap_10_the_file_is_ordered_to_where_clients_look_and_succeeded_only_wh
         downloads = api.client.get(f"{BASE}/options").json()["directories"]["downloads"]
         assert order.spec.folder == f"{downloads}/Album"
         daemon.jobs[id] = active(id=id, stored_bytes=SIZE, sources_active=1, rate_bytes_s=1.0, left_s=0.0)
-        told = api.client.get(f"{DOWNLOADS}/peer%20one/{id}").json()
-        assert (told["percentComplete"], told["state"]) == (100.0, "InProgress"), "stored is not yet at its place"
+        document = api.client.get(f"{DOWNLOADS}/peer%20one/{id}").json()
+        assert (document["percentComplete"], document["state"]) == (100.0, "InProgress"), (
+            "stored is not yet at its place"
+        )
         daemon.become(id, phase="sealing")
         assert api.client.get(f"{DOWNLOADS}/peer%20one/{id}").json()["state"] == "InProgress"
         daemon.seal(id)
@@ -212,9 +219,11 @@ def test_tubifarry_sends_pascal_case_and_raw_user_names() -> None:
         assert api.client.get(f"{BASE}/options").json()["directories"]["downloads"]
         body = {"Id": ID, "FileLimit": 10000, "SearchText": "artist album", "SearchTimeout": 15000}
         assert api.client.post(f"{BASE}/searches", json=body).status_code == 200
-        while (told := api.client.get(f"{BASE}/searches/{ID}?includeResponses=true").json())["state"] == "InProgress":
+        while (document := api.client.get(f"{BASE}/searches/{ID}?includeResponses=true").json())[
+            "state"
+        ] == "InProgress":
             pass
-        file = told["responses"][0]["files"][0]
+        file = document["responses"][0]["files"][0]
         raw = httpx.Request("POST", f"{api.url}{DOWNLOADS}/x", json=[{"Filename": file["filename"], "Size": SIZE}])
         raw.extensions["target"] = f"{DOWNLOADS}/peer%20one&co's(!)@:;=+$,*".encode()
         answer = api.client.send(raw)
@@ -225,9 +234,9 @@ def test_tubifarry_sends_pascal_case_and_raw_user_names() -> None:
 def test_explo_searches_by_text_alone_and_deletes_in_two_steps() -> None:
     with playing(Daemon(hits=[{}])) as (api, _):
         id = api.client.post(f"{BASE}/searches", json={"searchText": "artist title"}).json()["id"]
-        while not (told := api.client.get(f"{BASE}/searches/{id}").json())["isComplete"]:
+        while not (document := api.client.get(f"{BASE}/searches/{id}").json())["isComplete"]:
             pass
-        assert told["fileCount"] == 1
+        assert document["fileCount"] == 1
         made = enqueue(api).json()["enqueued"][0]
         path = f"{DOWNLOADS}/peer%20one/{made['id']}"
         assert api.client.delete(f"{path}?remove=false").status_code == 204

@@ -156,9 +156,9 @@ def refused_until_asked(state: DispatchState, wanted: int) -> list[Post]:
         news = list[Message]()
         for check in said(posts, LeaseGranted):
             count = check.stop - check.first
-            told: dict[str, int] = {"job": JOB, "source": check.source, "lease": check.lease}
-            news.append(ChunksRepeated(**told, first=check.first, count=count, length_bytes=CHUNK))
-            news.append(LeaseFinished(**told, handed_stop=check.stop, received_bytes=0, size_bytes=-1, stopped=False))
+            shown: dict[str, int] = {"job": JOB, "source": check.source, "lease": check.lease}
+            news.append(ChunksRepeated(**shown, first=check.first, count=count, length_bytes=CHUNK))
+            news.append(LeaseFinished(**shown, handed_stop=check.stop, received_bytes=0, size_bytes=-1, stopped=False))
         posts = tell(state, *news, Ticked(), at_s=NOW_S + round_)
         if any(granted.source == wanted for granted in said(posts, LeaseGranted)) or said(posts, JobEnded):
             break
