@@ -362,7 +362,7 @@ class PartFile:
             raise ValueError(f"{part.part_path} is not complete")
         self._touched = True
         sealed = yield from seal_steps(part, checksum, self._committer)
-        self._dirty, self._sealed = False, True
+        self._sealed = True
         return sealed
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ def _by_local_header(read: Read, size: int, offset: int) -> BoundaryCheck:
     _, flags, method, _, _, crc, packed, _, name, extra = struct.unpack("<HHHHHIIIHH", head[4:])
     first = offset - len(left) + at
     begin, stop = first + 30 + name + extra, first + 30 + name + extra + packed
-    if flags & 9 or method not in (0, 8) or not first < offset < stop <= size:
+    if flags & 9 or method not in (0, 8) or not offset < stop <= size:
         return UNDECIDED  # encrypted, or its sizes stand behind it
     if begin >= offset or packed > BOUNDARY_MEMBER_BYTES_MAX:
         return UNDECIDED

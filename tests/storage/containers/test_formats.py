@@ -309,6 +309,8 @@ def test_files_of_the_usual_encoders(tmp_path: Path, name: str) -> None:
         ("a.zip", b"{}", "it only claims to be zip: the content is XML or JSON"),
         ("a.ogg", bytes(5000), "it only claims to be Ogg: the content is zeros"),
         ("a.xz", b"no such page\n", "it only claims to be xz: the content is plain text"),
+        ("a.xz", b"caf\xe9", "it only claims to be xz: the content is something else"),
+        ("a.xz", b"~ \x7f", "it only claims to be xz: the content is something else"),
         ("a.xz", b"\x01\x02\x03\xff", "it only claims to be xz: the content is something else"),
     ],
 )

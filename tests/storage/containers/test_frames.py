@@ -7,9 +7,22 @@ import zipfile
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage.containers import flac, mp3, ogg, streams, zip_archive
-from storage.containers.reading import BLOCK_BYTES, Outcome, crc32_ogg
+from storage.containers.reading import (
+    BLOCK_BYTES,
+    UNDECIDED,
+    WINDOW_BYTES,
+    WINDOW_BYTES_MIN,
+    BoundaryCheck,
+    NotStored,
+    Outcome,
+    crc32_ogg,
+    window_before,
+    window_behind,
+)
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
 
@@ -199,6 +212,43 @@ def test_damage_is_named_from_the_last_right_page_to_the_next() -> None:
     assert "perhaps because the file is cut off" in found.detail
 
 
+def test_a_page_with_another_number_is_named_itself() -> None:
+    first, odd, last = page(1, b"a", flags=2), page(1, b"b" * 99, number=7), page(1, b"c", number=2, flags=4)
+    found = ogg.check_whole(reader(first + odd + last), len(first + odd + last))
+    assert (found.first, found.stop) == (len(first), len(first + odd))
+
+
+@given(
+    st.lists(st.integers(1, 3000), min_size=1, max_size=6),
+    st.integers(0, 5),
+    st.integers(0, 1 << 20),
+    st.sampled_from([0, WINDOW_BYTES]),
+    st.sampled_from([0, WINDOW_BYTES]),
+)
+def test_a_boundary_in_a_wrong_page_is_broken_where_both_sides_are_known(
+    bodies: list[int], wrong: int, place: int, before: int, behind: int
+) -> None:
+    """A side is known by a right page, by the file's beginning, or by being long enough to have one."""
+    pages = [
+        page(1, bytes(length), number=number, flags=2 if not number else 0) for number, length in enumerate(bodies)
+    ]
+    wrong %= len(pages)
+    pages[wrong] = pages[wrong][:-1] + b"x"
+    parts = [bytes(before), *pages, bytes(behind)]
+    data, first = b"".join(parts), sum(map(len, parts[: wrong + 1]))
+    stop = first + len(pages[wrong])
+    offset = first + 1 + place % (len(pages[wrong]) - 1)
+    found = ogg.check_boundary(reader(data), len(data), offset)
+    left_known = wrong > 0 or not before or offset >= before >= WINDOW_BYTES
+    if left_known and wrong < len(pages) - 1:
+        begins = first if wrong > 0 else max(0, offset - WINDOW_BYTES)
+        assert found == BoundaryCheck(Outcome.BROKEN, begins, stop)
+    elif wrong > 0 and len(data) - offset >= WINDOW_BYTES:
+        assert found == BoundaryCheck(Outcome.BROKEN, first, offset + WINDOW_BYTES)
+    else:
+        assert found.outcome is Outcome.UNDECIDED
+
+
 def test_a_page_of_the_largest_size_is_read_to_its_end_over_two_reads() -> None:
     def largest(number: int) -> bytes:
         made = (
@@ -379,6 +429,68 @@ def test_a_page_proves_a_boundary_where_enough_of_it_lies_on_both_sides() -> Non
         assert ogg.check_boundary(reader(data), len(data), offset).outcome is outcome, offset
     found = ogg.check_boundary(reader(data), len(data), first + 1000)
     assert (found.first, found.stop) == (first, stop)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.booleans()), min_size=1, max_size=5),
+    st.integers(0, 1 << 20),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_boundary_in_a_member_of_an_archive_is_proven_by_its_crc_and_broken_without(
+    members: list[tuple[int, bool]], place: int, damaged: bool, directory: bool
+) -> None:
+    """Without the directory, which comes last, the local header alone can prove and not break."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for number, (length, packed) in enumerate(members):
+            content = bytes((number * 7 + at * at) % 251 for at in range(length))
+            kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+            made.writestr(zipfile.ZipInfo(f"{number}.txt"), content, kind)
+        rows = made.infolist()
+        end = made.start_dir
+    data = bytearray(out.getvalue())
+    stops = [*(row.header_offset for row in rows[1:]), end]
+    offset = 1 + place % (end - 1)
+    first, stop = next((row.header_offset, stop) for row, stop in zip(rows, stops, strict=True) if offset <= stop)
+    body = first + 30 + 5
+    if damaged:
+        data[body] ^= 0x55
+    stored = bytes(data) if directory else bytes(data[:end])
+
+    def read(at: int, length: int) -> bytes:
+        if at + length > len(stored):
+            raise NotStored
+        return stored[at : at + length]
+
+    found = zip_archive.check_boundary(read, len(data), offset)
+    if offset == stop:
+        assert found.outcome is Outcome.UNDECIDED
+    elif damaged:
+        assert found == (BoundaryCheck(Outcome.BROKEN, first, stop) if directory else UNDECIDED)
+    elif directory or offset > body:
+        assert found == BoundaryCheck(Outcome.PROVEN, first, stop)
+    else:
+        assert found.outcome is Outcome.UNDECIDED
+
+
+@given(st.integers(0, 9000), st.integers(0, 9000), st.integers(1, 9000))
+def test_a_window_holds_as_much_before_a_place_as_is_stored_halved_as_often_as_needed(
+    begins: int, place: int, length: int
+) -> None:
+    data = bytes(at % 251 for at in range(10_000))
+
+    def read(at: int, count: int) -> bytes:
+        if at < begins:
+            raise NotStored
+        return data[at : at + count]
+
+    count = min(length, place)
+    while count and place - count < begins:
+        count = count // 2 if count >= 2 * WINDOW_BYTES_MIN else 0
+    assert window_before(read, place, length) == data[place - count : place]
+    behind = min(length, 10_000 - place) if place >= begins else 0
+    assert window_behind(read, place, 10_000, length) == data[place : place + behind]
 
 
 def test_a_block_of_xz_that_is_a_whole_stream_is_no_block() -> None:
