@@ -138,10 +138,17 @@ class MessageBus:
     """Delivery of frames for one process, with its links, timers and received descriptors. Thread-safe.
 
     Posting never fails because of the addressee: a frame for an actor or process that does not exist is dropped and
-    counted (late messages to ended actors are normal). `link_lost(process, pid)`: see `UnixLinks`.
+    counted (late messages to ended actors are normal). `link_lost(process, pid)`, `processes`: see `UnixLinks`.
     """
 
-    def __init__(self, process: str, run_dir: str, *, link_lost: Callable[[str, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        process: str,
+        run_dir: str,
+        *,
+        link_lost: Callable[[str, int], None] | None = None,
+        processes: frozenset[str] | None = None,
+    ) -> None:
         self.process = process
         self.run_dir = run_dir
         self.dropped = 0
@@ -151,7 +158,9 @@ class MessageBus:
         self._boxes: dict[str, Deliver] = {}
         self.fds = FdTransfer()
         """Descriptors that came with a message, by its `fd_token`, until their addressee takes them."""
-        self._links = UnixLinks(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
+        self._links = UnixLinks(
+            process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd, processes=processes
+        )
         self._timers = Timers(self.post_frame)
 
     def bind(self) -> None:

@@ -72,8 +72,7 @@ class ProcessActors(Struct, frozen=True, kw_only=True):
     """Result of a builder.
 
     `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it
-    runs once,
-    in the main thread, and should be bounded (`actors.runtime.actor.stop_actors`).
+    runs once, in the main thread, and should be bounded (`actors.runtime.actor.stop_actors`).
     """
 
     makers: dict[type, Callable[[Any], None]] = field(default_factory=dict)
@@ -95,7 +94,10 @@ def _inherited(duplicate: Any) -> InheritedFd:
 
 
 class ProcessStart(Struct, frozen=True, kw_only=True):
-    """Arguments of `child_main`, pickled. `litter`: folders to remove should the supervisor die."""
+    """Arguments of `child_main`, pickled.
+
+    `litter`: folders to remove should the supervisor die. `processes`: all that will ever run, the supervisor's too.
+    """
 
     spec: ProcessSpec
     generation: int
@@ -103,6 +105,7 @@ class ProcessStart(Struct, frozen=True, kw_only=True):
     litter: tuple[str, ...]
     arena: InheritedFd | None
     slot_count: int
+    processes: frozenset[str]
 
 
 _ASKED, _FAILED = 0, 1
@@ -134,7 +137,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     from actors.runtime.process_root import ProcessRoot
 
     spec = start.spec
-    bus = MessageBus(spec.process, start.run_dir)
+    bus = MessageBus(spec.process, start.run_dir, processes=start.processes)
     bus.bind()  # what others post while this process is still loading must not be lost
     makers: dict[type, Callable[[Any], None]] = {}
     # The root comes first: an actor may fail while it starts. Nothing is delivered from outside before `bus.start`.

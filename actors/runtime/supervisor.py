@@ -254,6 +254,7 @@ class Supervisor:
             litter=(self.run_dir, multiprocessing.util.get_temp_dir()),  # there is the forkserver's socket
             arena=self._arena,
             slot_count=self._slot_count,
+            processes=frozenset((self.bus.process, *self._specs)),
         )
         with stop_signals_deferred(), self._changed:
             process = launch(start)

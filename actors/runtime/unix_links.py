@@ -162,7 +162,8 @@ class UnixLinks:
     `deliver(actor, frame)` and `link_lost(process, pid)` run in the reader thread and must not block. `link_lost`
     reports the end of a connection from there; a restarted process may have connected again before. `deliver_fd(actor,
     frame, fd)` is called instead of `deliver` when a descriptor came along, and owns it; without `deliver_fd` such
-    datagrams are dropped and the descriptor is closed.
+    datagrams are dropped and the descriptor is closed. `processes`: those that may start to listen later; what is meant
+    for another is dropped without a wait. None: any may.
     """
 
     def __init__(
@@ -175,7 +176,9 @@ class UnixLinks:
         deliver_fd: Callable[[str, bytes, int], object] | None = None,
         connect_s_max: float = CONNECT_S_MAX,
         send_s_max: float = SEND_S_MAX,
+        processes: frozenset[str] | None = None,
     ) -> None:
+        self._processes = processes
         self._process = process
         self._run_dir = run_dir
         self._deliver = deliver
@@ -256,7 +259,8 @@ class UnixLinks:
         hello = _HELLO.pack(_MAGIC, os.getpid()) + self._process.encode()
         path = socket_path(self._run_dir, process)
         with self._outgoing_lock:
-            made = _Outgoing(path, hello, self._closing, self._connect_s_max, self._send_s_max)
+            wait_s = self._connect_s_max if self._processes is None or process in self._processes else 0.0
+            made = _Outgoing(path, hello, self._closing, wait_s, self._send_s_max)
             return self._outgoing.setdefault(process, made)
 
     def _run(self, listener: socket.socket, woken: socket.socket) -> None:

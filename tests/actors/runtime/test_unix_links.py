@@ -90,6 +90,13 @@ def test_a_sender_waits_a_while_for_a_process_that_has_not_begun_to_listen(made:
     sent.join()
 
 
+def test_a_sender_does_not_wait_for_a_process_that_will_never_run(run_dir: str) -> None:
+    """Without an account there is no session: the first post to it took 2 s, and every job of the hub waited."""
+    links = UnixLinks("a", run_dir, lambda _actor, _frame: None, connect_s_max=3600.0, processes=frozenset({"a", "b"}))
+    assert not links.send("c", "box", b"nowhere")
+    links.close()
+
+
 def test_what_is_sent_to_a_process_that_is_bound_waits_until_it_listens(made: MakeLinks) -> None:
     (a, _), (b, got) = made("a"), made("b", listen=False)
     b.bind()
