@@ -13,11 +13,11 @@ from actors.core.dispatch.identity.checks import compared_bytes
 from actors.core.dispatch.placement import FreeRange, Shared, extension, gap_ahead, given_back, overtaken, rides_out
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, estimate_now
 from actors.core.dispatch.sources import Source, SourceState
-from protocol.messages import LeaseReleased
 from protocol.messages.leases import NO_LEASE
 from protocol.model.faults import FaultKind
 from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, SETUP_S, add, as_peer, board, drawn, lease_of, serve
+from tests.actors.core.dispatch.replies import released
 from tests.specs import start_job
 
 RATES = st.floats(0.05, 20.0)
@@ -314,7 +314,7 @@ def test_each_transfer_that_was_broken_off_counts_once_against_the_budgets_of_jo
     stop_cost.update_stop_budget(source, job)
     counted, latest = 0, -1
     for lease, stopped in ends:
-        message = released(lease, stopped=stopped)
+        message = released(0, lease, 0, FaultKind.RESET, stopped=stopped)
         spent = source.budget_spent
         changed = stop_cost.count_stop(source, job, message)
         counted += stopped and (lease > latest or lease == NO_LEASE)
@@ -325,20 +325,6 @@ def test_each_transfer_that_was_broken_off_counts_once_against_the_budgets_of_jo
     assert source.budget_spent_today is (binds and before + counted >= per_day)
     assert source.budget_spent is (binds and (counted >= per_job or before + counted >= per_day))
     assert source.last_stop is (binds and (counted + 1 >= per_job or before + counted + 1 >= per_day))
-
-
-def released(lease: int, **changes: Any) -> LeaseReleased:
-    fields: dict[str, Any] = {
-        "job": 1,
-        "source": 0,
-        "lease": lease,
-        "handed_stop": 0,
-        "received_bytes": 0,
-        "fault": int(FaultKind.RESET),
-        "detail": "",
-        "retry_after_s": 0.0,
-    }
-    return LeaseReleased(**{**fields, **changes})
 
 
 @pytest.mark.parametrize(
