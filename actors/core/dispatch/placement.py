@@ -550,8 +550,6 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
     """
     for estimate in view.rates.estimates[:VICTIMS_MAX]:
         lease = estimate.lease
-        if estimate.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(view, source) <= 0:
-            return None
         if not is_open(view, lease) or not _gains(view, source, estimate) or _loses(view, source, estimate):
             continue
         if not _may_disturb(view, source, lease) and not _hopeless(view, source, estimate):
