@@ -3,6 +3,8 @@
 import base64
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import trustme
 from actors.runtime.free_ports import free_ports
 from actors.sources import HttpSettings
 from actors.sources.http.connect import look_up_fault
+from actors.sources.http.tls import trust_store
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
 from tests.actors.sources.conftest import Read, Serve
@@ -168,6 +171,23 @@ def test_a_certificate_of_unknown_issuer_is_not_trusted(serve: Serve, read: Read
     fault = fault_of_probe(read, server.url())
     assert fault.kind == FaultKind.TLS_UNTRUSTED
     assert "issuer" in fault.detail or "self" in fault.detail
+
+
+def test_the_trust_store_is_loaded_once_by_threads_that_connect_at_once(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    many = tmp_path / "many.pem"
+    many.write_bytes(authority.cert_pem.bytes() * 500)
+    monkeypatch.setenv("SSL_CERT_FILE", str(many))
+    together = threading.Barrier(4)
+
+    def load(_: int) -> ssl.SSLContext:
+        together.wait(60)
+        return trust_store()
+
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(load, range(4)))
+    assert all(each is stores[0] for each in stores)
 
 
 def test_a_certificate_of_another_host_is_not_trusted(
