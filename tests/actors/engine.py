@@ -91,7 +91,7 @@ class Engine(Closing):
         for url in urls:
             self.tell(POOL, OfferSource(job=asked.job, url=url))
 
-    def ask_anew(self, asked: StartJob, urls: Iterable[str]) -> None:
+    def ask_again(self, asked: StartJob, urls: Iterable[str]) -> None:
         """The hub has died and is back."""
         self.ask(asked.restarted(elapsed_s=1.0, resumed_bytes=-1), urls)
 

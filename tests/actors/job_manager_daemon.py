@@ -126,7 +126,7 @@ class JobManagerDaemon:
             self.say(WatchEvents(reply_to=GATEWAY))
 
     def order_until_killed(self, url: str, *, count: int) -> list[str]:
-        """So many orders at once, and the job manager is killed among them. Returns the ids of those that were
+        """Many orders at once, and the job manager is killed among them. Returns the ids of those that were
         answered."""
         orders = [
             order(next(self._requests), (url,), reply_to=GATEWAY, folder=str(self.downloads), name=f"{number}.bin")

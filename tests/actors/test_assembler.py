@@ -1,4 +1,4 @@
-"""The one writer and its job's end: a file is sealed once, whoever dies before everybody has heard of it."""
+"""The one writer and its job's end: a file is sealed once, whichever process dies before everybody has heard of it."""
 
 import hashlib
 import os
@@ -136,7 +136,7 @@ def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_tha
 
 
 @pytest.mark.parametrize("changes", [{}, {"size_bytes": -1}, {"name": "another.bin"}])
-def test_another_hub_that_asks_for_what_is_sealed_is_told_so_whatever_it_knows_of_it(
+def test_another_hub_that_asks_for_what_is_sealed_is_reported_so_whatever_it_knows_of_it(
     hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     room, said = hub
@@ -254,12 +254,12 @@ def test_a_job_that_is_being_sealed_does_not_hold_up_the_bytes_of_the_others(
     with pytest.raises(queue.Empty):
         said.get(timeout=0.1)
     gate.open.set()
-    assert [next_of(said, FileSealed).job for _ in range(3)] == [1, 1, 1], "whoever asked meanwhile hears it too"
+    assert [next_of(said, FileSealed).job for _ in range(3)] == [1, 1, 1], "who asked meanwhile gets it too"
     room.post(ASSEMBLER, JobClosed(job=1))
 
 
 @pytest.mark.parametrize("last", [ClosePartFile, JobClosed])
-def test_an_opening_that_nobody_wants_any_more_is_given_up(
+def test_an_opening_that_no_one_wants_any_more_is_given_up(
     hub: tuple[MessageBus, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path, last: Any
 ) -> None:
     room, said = hub

@@ -1,5 +1,5 @@
 """What a job manager asks of running jobs, on real processes: sources that come and go, who sent what, everything
-anew."""
+again."""
 
 import os
 import signal
@@ -98,14 +98,14 @@ def test_who_sent_what_is_known_after_a_death(engine: Engine, tmp_path: Path, di
         os.kill(engine.supervisor.pid_of(dies), signal.SIGKILL)
         engine.hear(ProcessReady, lambda ready: ready.process == dies)
         if dies == "hub":
-            engine.ask_anew(asked, box.urls)
+            engine.ask_again(asked, box.urls)
         assert engine.ended(1).state == "sealed"
         sent = [box.counts()[name].bytes_sent for name in ("m0", "m1")]
     runs = engine.runs(1)
     assert [runs[0][0], runs[-1][1]] == [0, -(-5 * MB // CHUNK)]
     assert all(early[1] == late[0] for early, late in pairwise(runs)), "nothing is missing"
     owned = {source: sum(stop - first for first, stop, owner in runs if owner == source) for source in (-1, 0, 1)}
-    assert owned[-1] == 0, "nobody in particular sent nothing"
+    assert owned[-1] == 0, "no one in particular sent nothing"
     for source, bytes_sent in enumerate(sent):
         assert 0 < (owned[source] - 1) * CHUNK < bytes_sent, "what it is said to have sent it has sent"
     assert content.matches(tmp_path / "file-1.bin")
@@ -135,7 +135,7 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
         assert engine.ended(2).state == "sealed"
 
 
-def test_a_job_manager_that_comes_back_hears_everything_anew_and_how_jobs_ended(engine: Engine) -> None:
+def test_a_job_manager_that_comes_back_hears_everything_again_and_how_jobs_ended(engine: Engine) -> None:
     with mirrors([slow(3)], Content(3 * MB)) as box:
         asked = engine.begin(1, box.urls)
         engine.until_stored(1, MB)
@@ -156,7 +156,7 @@ def test_a_job_manager_that_comes_back_hears_everything_anew_and_how_jobs_ended(
         assert last == [ContributorsListed, JobEnded]
 
 
-def test_what_is_stored_is_told_within_a_quarter_of_a_second(engine: Engine, tmp_path: Path) -> None:
+def test_what_is_stored_is_reported_within_a_quarter_of_a_second(engine: Engine, tmp_path: Path) -> None:
     """How far the file on the disk is ahead of what was reported, in time."""
     with mirrors([slow(1)], Content(3 * MB)) as box:
         engine.begin(1, box.urls)

@@ -1,4 +1,4 @@
-"""JobIndex kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
+"""JobIndex kept by real processes: ordered, paused, resumed, cancelled; sealed whichever process dies."""
 
 import hashlib
 import resource
@@ -30,7 +30,7 @@ from tests.http_mirrors.box import Box, Character, Content, mirrors
 SIZE = 4 << 20
 CONTENT = Content(SIZE)
 CHUNK = 64 * 1024
-NOBODY = "http://127.0.0.1:9/nothing"
+NOT_LISTENING = "http://127.0.0.1:9/nothing"
 EVERY: dict[str, Any] = {
     "states": (), "origin": "", "user": "", "text": "", "removed": False, "order": "newest", "offset": 0, "limit": 50
 }  # fmt: skip
@@ -108,7 +108,7 @@ LONG = [pytest.param(victim, marks=pytest.mark.long) for victim in ("store", "fe
 
 
 @pytest.mark.parametrize("victim", ["jobs", "hub", *LONG])
-def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
+def test_whichever_process_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
     with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         before = daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
@@ -120,7 +120,7 @@ def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Bo
 
 def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path: Path, box: Box) -> None:
     with JobManagerDaemon(tmp_path) as daemon:
-        id = daemon.order(NOBODY, name="got.bin", chunk_size=CHUNK).id
+        id = daemon.order(NOT_LISTENING, name="got.bin", chunk_size=CHUNK).id
         job = daemon.wait_for(id, lambda job: job.phase == "waiting")
         assert job.state == "active"
         (why,) = daemon.ask(ExplainJob, Bottleneck, id=id)
@@ -131,7 +131,7 @@ def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
         sources = daemon.job(id).sources
-        assert [source.url for source in sources] == [NOBODY, *box.urls]
+        assert [source.url for source in sources] == [NOT_LISTENING, *box.urls]
         assert sources[0].standing == "banned"
         assert sum(source.bytes_stored for source in sources[1:]) == SIZE
 
@@ -178,7 +178,7 @@ def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path
 
 def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
     with JobManagerDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
-        answered = daemon.order_until_killed(NOBODY, count=150)
+        answered = daemon.order_until_killed(NOT_LISTENING, count=150)
         assert answered, "killed before the first answer"
         found = daemon.ask(ListJobs, JobView, **EVERYTHING | {"limit": 1000})
         assert set(answered) <= {job.id for job in found}

@@ -88,7 +88,7 @@ def test_known_peers_come_fastest_first_in_pages(asker: Asker) -> None:
     assert asker.ask(peers(offset=99), PeerView) == (5, [])
 
 
-def test_the_ledger_of_stops_is_told_of_all_or_of_one(asker: Asker) -> None:
+def test_the_ledger_of_stops_is_reported_of_all_or_of_one(asker: Asker) -> None:
     asker.tell(*(failed_upload(peer, ticket) for ticket, peer in enumerate(("ann", "bob", "bob"))))
     total, rows = asker.ask(stops(), StopCount)
     assert (total, [(row.peer, row.count) for row in rows]) == (2, [("bob", 2), ("ann", 1)])

@@ -77,7 +77,9 @@ def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_o
     store.close()
 
 
-def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_takes_them_once(room: MessageBus) -> None:
+def test_a_fetch_process_started_again_begins_with_the_slots_it_is_granted_and_takes_them_once(
+    room: MessageBus,
+) -> None:
     store, said = heard(room.run_dir, "store", "assembler")
     handing = SlotReturns(room, range(4, 8), generation=2)
     asked = said.get(timeout=30)
@@ -170,7 +172,7 @@ def test_a_store_leaves_slots_alone_that_were_handed_to_another(store: Store) ->
     assert store.next() == SlotFreed(slot=0)
 
 
-def test_slots_that_the_store_does_not_have_are_granted_to_a_process_started_anew(store: Store) -> None:
+def test_slots_that_the_store_does_not_have_are_granted_to_a_process_started_again(store: Store) -> None:
     store.tell(store.wanted)
     assert isinstance(store.next(), PartFileReady)
     store.hand(2, 0)
@@ -180,7 +182,7 @@ def test_slots_that_the_store_does_not_have_are_granted_to_a_process_started_ane
     assert store.next() == SlotsGranted(slots=(0, 1, 2, 3))
 
 
-def test_a_new_hub_is_told_what_is_stored_without_another_look_at_the_disk(store: Store) -> None:
+def test_a_new_hub_is_reported_what_is_stored_without_another_look_at_the_disk(store: Store) -> None:
     store.tell(store.wanted)
     assert isinstance(store.next(), PartFileReady)
     store.hand(0, 1)

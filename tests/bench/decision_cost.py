@@ -51,7 +51,7 @@ STEP_MS_MAX = 5.0
 
 @dataclass(slots=True)
 class _Rider:
-    """One source as the driver plays it: it delivers a slot every so many seconds."""
+    """One source as the driver plays it: it delivers a slot at a fixed interval in seconds."""
 
     source: int
     rate_bytes_s: float

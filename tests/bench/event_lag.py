@@ -103,7 +103,7 @@ def lags(daemon: Daemon, urls: list[str], size: int) -> list[float]:
 
 @contextlib.contextmanager
 def unread(daemon: Daemon) -> Iterator[None]:
-    """So many streams that nobody reads."""
+    """Streams that no one reads."""
     address = urlsplit(daemon.url)
     head = f"GET /api/v0/events/stream HTTP/1.1\r\nHost: {address.netloc}\r\nX-API-Key: "
     with contextlib.ExitStack() as opened:
@@ -141,7 +141,7 @@ def main() -> int:
                 with unread(daemon):
                     beside = ordered(daemon, f"beside-{number}", 100_000_000, list(quick.urls), wait=True)["activeS"]
                 ratios.append(beside / alone)
-            shown = f"seconds beside {STREAMS} streams nobody reads / alone, median"
+            shown = f"seconds beside {STREAMS} streams no one reads / alone, median"
             return 0 if measuring.verdict(shown, statistics.median(ratios), at_most=1.05) and good else 1
 
 

@@ -1,8 +1,8 @@
-"""Claim: 100 jobs of 5 sources each run side by side, nobody starves, and an idle engine is small again afterwards.
+"""Claim: 100 jobs of 5 sources each run side by side, no one starves, and an idle engine is small again afterwards.
 
     python -m tests.bench.many_jobs [--jobs N] [--sources N] [--seconds S] [--chunk BYTES]
 
-Every source is a mirror of its own, limited to the same rate; the file is sized for so many seconds at the sum of a
+Every source is a mirror of its own, limited to the same rate; the file is sized for some seconds at the sum of a
 job's sources. Hub, store and fetch processes are the program's own; this process is the job manager of the jobs. At
 half time the slowest job is compared with what its sources could have given, and CPU, memory, descriptors and threads
 of all processes are read; again when everything has ended and ten seconds have passed.

@@ -84,7 +84,7 @@ def _plain_environment() -> dict[str, str]:
 def settle(size: int) -> None:
     """Make runs comparable that write a file of `size` bytes: nothing of others left to write, and memory at hand.
 
-    A virtual machine gives free pages back to its host; whoever touches them first then pays 2-3 s a GiB for it, the
+    A virtual machine gives free pages back to its host; who touches them first then pays 2-3 s a GiB for it, the
     one run, and not the next. So they are touched here, right before each run, in both ways in which a run will:
     memory of a process comes in single pages, that of a written file in blocks as long as its writes. The kernel takes
     them from different lists, so that touching the one leaves the other cold. The file comes last: it needs more.

@@ -53,7 +53,7 @@ def peers(
     *,
     beside: Content | None = None,
 ) -> Iterator[tuple[Network, list[Nicotine]]]:
-    """A box whose only uploaders are so many Nicotine+ that share this content."""
+    """A box whose only uploaders are a given number of Nicotine+ that share this content."""
     rates = upload_kib_s if isinstance(upload_kib_s, Sequence) else [upload_kib_s] * count
     files = {FILE: content} if beside is None else {FILE: content, SMALL: beside}
     with named_peers(folder, files, {f"n{number}": rate for number, rate in enumerate(rates)}) as (box, made):

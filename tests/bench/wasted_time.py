@@ -14,7 +14,7 @@ Set-up, latency of errors and reconnecting count as waste, not as ideal.
 
 Which mirror has which fault, unless shuffled: half of the nominal rate is faulty, the two that go away for ever are in
 the middle (they would have given a quarter), the two that can only begin at byte 0 are small, honest are the fastest
-and the slowest. `--shuffle SEED` gives the faults to other mirrors and sizes the file anew.
+and the slowest. `--shuffle SEED` gives the faults to other mirrors and sizes the file again.
 
 `--compare`: aria2c counts connections by host name, without the port, so with all mirrors on one address its `-x1` is
 ONE connection and its figure says little. Both it and axel run that way and with an address for each mirror.

@@ -98,7 +98,7 @@ class Running:
 
     @property
     def has_news(self) -> bool:
-        """Whether there are lines that nobody took yet."""
+        """Whether there are lines that no one took yet."""
         return not self._news.empty()
 
     def until(self, wanted: Callable[[Event], Any]) -> Event:
@@ -110,7 +110,7 @@ class Running:
                 return self.events[-1]
 
     def until_stored(self, count: int) -> Event:
-        """Wait until so many chunks have been stored by this run (needs ``--verbose``)."""
+        """Wait until a given number of chunks have been stored by this run (needs ``--verbose``)."""
         seen = 0
 
         def enough(event: Event) -> bool:
@@ -146,7 +146,7 @@ class Running:
         return found[0]
 
     def await_child(self, name: str) -> psutil.Process:
-        """The same, waiting for one that is just being started anew."""
+        """The same, waiting for one that is just being started again."""
         while True:
             found = [one for one in self.children() if any(f"/{name}.sock" in each.laddr for each in _sockets(one))]
             if len(found) == 1:
@@ -240,7 +240,7 @@ class Shoal:
         assert self.processes() == []
 
     def processes(self) -> list[psutil.Process]:
-        """Everything alive that any run of ours started. A dead one that nobody has waited for is not alive."""
+        """Everything alive that any run of ours started. A dead one that no one has waited for is not alive."""
         mine = []
         for one in psutil.process_iter():
             with suppress(psutil.Error):

@@ -18,7 +18,7 @@ NAMES = ("hub", "store", "fetch-1", "fetch-2")
 
 @dataclass
 class Storm:
-    """`strikes` signals, one about every `every_s`; those that hit nobody (it was just being started) are made up for.
+    """`strikes` signals, one about every `every_s`; those that hit no one (it was just being started) are made up for.
 
     Only children of the program are hit, by name: never the program itself, nor what multiprocessing runs for it.
     """

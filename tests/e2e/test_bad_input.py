@@ -115,7 +115,7 @@ def test_a_host_that_does_not_exist_is_named(shoal: Shoal) -> None:
 
 
 def test_a_refused_connection_is_said_to_be_one(shoal: Shoal) -> None:
-    with socket.socket() as taken:  # bound, but nobody listens
+    with socket.socket() as taken:  # bound, but no one listens
         taken.bind(("127.0.0.1", 0))
         done = shoal.refused(f"http://127.0.0.1:{taken.getsockname()[1]}/file")
     assert done.code == 3
@@ -244,7 +244,7 @@ def test_a_missing_folder_is_the_targets_fault(shoal: Shoal, box: Box) -> None:
 
 
 @pytest.mark.long
-def test_a_refused_target_is_told_without_a_wait(shoal: Shoal, box: Box) -> None:
+def test_a_refused_target_is_reported_without_a_wait(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("honest"), "-o", "not/there/file.bin")
     assert done.ended["state"] == "disk"
     assert done.ended["seconds"] < 2.5
@@ -284,12 +284,12 @@ def test_preallocation_on_a_full_disk_fails_before_the_first_byte(shoal: Shoal, 
 
 
 def test_a_part_file_of_something_else_is_not_touched(shoal: Shoal, box: Box) -> None:
-    (shoal.folder / "file.bin.part").write_bytes(b"somebody's unfinished work")
+    (shoal.folder / "file.bin.part").write_bytes(b"someone's unfinished work")
     done = shoal.refused(box.url("honest"), "-o", "file.bin")
     assert done.code == 4
     assert "file.bin.part" in done.the_line
     assert "choose another name or delete it" in done.the_line
-    assert (shoal.folder / "file.bin.part").read_bytes() == b"somebody's unfinished work"
+    assert (shoal.folder / "file.bin.part").read_bytes() == b"someone's unfinished work"
     assert shoal.files == ["file.bin.part"]
 
 

@@ -100,7 +100,7 @@ def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) 
         go_on(box)
         done = running.finish()
     assert done.code == 0
-    on_its_way = 2 * 4 * CHUNK  # what was stored while no hub lived counts as nobody's
+    on_its_way = 2 * 4 * CHUNK  # what was stored while no hub lived counts as no one's
     assert CONTENT.size - on_its_way <= sum(done.given.values()) <= CONTENT.size
     for row in done.ended["sources"]:
         assert row["bytes"] >= before[row["source"]]["bytes"]
@@ -146,7 +146,7 @@ def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:
 
 
 def bad_word(name: str, generation: int) -> Post:
-    """What no process of ours says, and what makes whoever hears it fail."""
+    """What no process of ours says, and what makes its receiver fail."""
     if name == "dispatcher":
         joined = SourceJoined(
             job=1, source=9, worker="no address", name="", host="", fallback_name="", prior_rate_bytes_s=0.0
@@ -190,7 +190,7 @@ def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Sh
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "nobody dies"])
+@pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "no one dies"])
 def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
     shoal: Shoal, then: tuple[str, ...]
 ) -> None:
@@ -250,7 +250,7 @@ def test_a_process_that_dies_again_and_again_ends_the_job_as_our_fault_and_loses
 
 
 @pytest.mark.long
-def test_a_death_is_survived_in_silence_when_nobody_wants_to_hear_of_it(shoal: Shoal) -> None:
+def test_a_death_is_survived_in_silence_when_no_one_wants_to_hear_of_it(shoal: Shoal) -> None:
     with mirrors({"a": Character(silent=True)}, CONTENT) as box:
         running = shoal.start("get", *box.urls, "-o", "file.bin", "--quiet")
         while not box.counts()["a"].connections:
@@ -265,7 +265,7 @@ def test_a_death_is_survived_in_silence_when_nobody_wants_to_hear_of_it(shoal: S
 
 
 @pytest.mark.long
-def test_a_death_during_the_start_is_told_in_one_line_or_survived(shoal: Shoal) -> None:
+def test_a_death_during_the_start_is_reported_in_one_line_or_survived(shoal: Shoal) -> None:
     with mirrors({"a": Character(rate_bytes_s=1e6)}, CONTENT) as box:
         running = shoal.start("get", *box.urls, "-o", "file.bin", "--quiet")
         while not any(shoal.temp.glob("shoal-*/store.sock")):

@@ -126,7 +126,7 @@ def test_a_folder_deleted_for_good_seals_nothing(shoal: Shoal, box: Box) -> None
     assert (done.code, shoal.files) == (130, [])
 
 
-def test_a_part_file_that_somebody_cuts_is_not_sealed_with_holes(shoal: Shoal, box: Box) -> None:
+def test_a_part_file_that_someone_cuts_is_not_sealed_with_holes(shoal: Shoal, box: Box) -> None:
     running = begun(shoal, box, shoal.folder / "file.bin")
     running.until_stored(20)
     os.truncate(shoal.folder / "file.bin.part", 5 * CHUNK)
@@ -160,7 +160,7 @@ class LoopDisk:
             pytest.skip("may not mount a loop device")
 
     def grow(self, size: int) -> None:
-        """The hard way: the disk is taken away for it, which only works when nobody holds a file on it open."""
+        """The hard way: the disk is taken away for it, which only works when no one holds a file on it open."""
         subprocess.run(["umount", self.folder], check=True)
         os.truncate(self.image, size)
         subprocess.run(["losetup", "--set-capacity", self.device], check=True)

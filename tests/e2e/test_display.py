@@ -108,7 +108,7 @@ def test_ctrl_c_on_the_terminal_interrupts_in_order(shoal: Shoal) -> None:
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
-def test_a_failure_is_told_on_the_terminal_too(shoal: Shoal) -> None:
+def test_a_failure_is_reported_on_the_terminal_too(shoal: Shoal) -> None:
     with mirrors({"a": Character(status=404)}, CONTENT) as box:
         terminal = shown(shoal, *box.urls)
         assert terminal.finish() == 3

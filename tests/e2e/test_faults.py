@@ -112,7 +112,7 @@ def test_a_reader_that_leaves_does_not_end_the_download(shoal: Shoal) -> None:
 
     reading, writing = os.pipe()
     os.close(reading)
-    with mirrors({"a": HONEST}, CONTENT) as box, os.fdopen(writing, "wb") as nobody:
-        done = shoal.start("get", *box.urls, "-o", "file.bin", "--json", stdout=nobody).finish()
+    with mirrors({"a": HONEST}, CONTENT) as box, os.fdopen(writing, "wb") as closed_pipe:
+        done = shoal.start("get", *box.urls, "-o", "file.bin", "--json", stdout=closed_pipe).finish()
     assert (done.code, done.stderr) == (0, "")
     assert CONTENT.matches(shoal.folder / "file.bin")

@@ -58,7 +58,7 @@ def test_a_search_finds_them_all_and_every_one_gives(
     assert sum(row["bytes"] for row in rows.values()) == CONTENT.size
     assert all(row["stops"] <= 3 for row in rows.values())
     failed = sum(peer.uploads().aborted for peer in peers)
-    assert failed <= rows["n1"]["stops"] + rows["n2"]["stops"], "nobody sees more failed uploads than we count"
+    assert failed <= rows["n1"]["stops"] + rows["n2"]["stops"], "no one sees more failed uploads than we count"
 
 
 def test_an_interrupted_swarm_goes_on_with_a_mirror_beside_the_users(

@@ -28,7 +28,7 @@ def box() -> Iterator[Box]:
 
 
 def begun(shoal: Shoal, box: Box, chunks: int = 5) -> Running:
-    """A run that has stored so many chunks and gets no more than half of all."""
+    """A run that has stored a given number of chunks and gets no more than half of all."""
     running = shoal.begun(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
     running.until_stored(chunks)
     return running

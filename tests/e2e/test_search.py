@@ -52,7 +52,7 @@ def test_what_users_have_is_listed_for_people(shoal: Shoal, box: Network) -> Non
     assert done.seconds < 30
 
 
-def test_what_users_have_is_told_to_programs_with_addresses(shoal: Shoal, box: Network) -> None:
+def test_what_users_have_is_reported_to_programs_with_addresses(shoal: Shoal, box: Network) -> None:
     done = shoal.run("search", *box.term.split(), "--wait", "1", "--json", **account(box))
     assert done.code == 0
     (target,) = [each for each in done.events if each.get("size") == CONTENT.size]
@@ -66,7 +66,7 @@ def test_what_users_have_is_told_to_programs_with_addresses(shoal: Shoal, box: N
 
 
 @pytest.mark.long
-def test_only_so_many_targets_are_shown_as_are_wanted(shoal: Shoal, box: Network) -> None:
+def test_only_a_bounded_number_of_targets_are_shown_as_are_wanted(shoal: Shoal, box: Network) -> None:
     done = shoal.run("search", box.term, "--wait", "1", "--limit", "1", **account(box))
     assert len(done.stdout.splitlines()) == 3
     assert "not shown" in done.stdout.splitlines()[-1]

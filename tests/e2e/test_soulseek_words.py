@@ -70,7 +70,7 @@ def test_users_and_mirrors_are_rows_of_one_job(shoal: Shoal, state: str) -> None
     last = rows_of(done.ended)
     assert set(last) == {"ann b", "queued", "mirror"}
     assert last["ann b"]["bytes"] + last["mirror"]["bytes"] == CONTENT.size
-    assert last["queued"]["queue_place"] is None, "nobody waits any more"
+    assert last["queued"]["queue_place"] is None, "no one waits any more"
     assert last["ann b"]["source"] == box.url("ann b")
 
 
@@ -144,7 +144,7 @@ def test_a_swarm_without_a_login_ends_with_the_reason(
 
 
 @pytest.mark.long
-def test_a_swarm_that_finds_nobody_says_so(shoal: Shoal, state: str) -> None:
+def test_a_swarm_that_finds_no_one_says_so(shoal: Shoal, state: str) -> None:
     with network({"ann": Character()}, CONTENT) as box:
         done = shoal.run("swarm", "no such thing", "--quiet", **account(box, state))
     assert done.code == 3

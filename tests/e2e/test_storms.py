@@ -13,7 +13,7 @@ from tests.http_mirrors.box import Character, Content, mirrors
 
 CONTENT = Content(24_000_000, seed=77)
 NEW = 0
-"""Stands for a seed that nobody knows before the test runs: all processes of a test run must see the same tests."""
+"""Stands for a seed that no one knows before the test runs: all processes of a test run must see the same tests."""
 
 
 def drawn(seed: int) -> int:

@@ -91,7 +91,7 @@ def test_verify_of_a_file_without_records_says_so(shoal: Shoal) -> None:
     assert "file.bin" in done.the_line
 
 
-def test_help_and_version_are_told_on_stdout(shoal: Shoal) -> None:
+def test_help_and_version_are_reported_on_stdout(shoal: Shoal) -> None:
     for words in (["--help"], ["get", "--help"], ["--version"]):
         done = shoal.run(*words)
         assert (done.code, done.stderr) == (0, "")

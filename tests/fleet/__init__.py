@@ -121,7 +121,7 @@ class Fleet(Closing):
         return self.job(id)
 
     def reached(self, id: str, *, parts: int, within_s: float) -> None:
-        """Wait until so many parts are at the destination."""
+        """Wait until a given number of parts are at the destination."""
         self.until(lambda: (self.job(id) or {"partsStored": 0})["partsStored"] >= parts, within_s, "parts")
 
     def alone(self, *, within_s: float = 60.0) -> None:

@@ -29,7 +29,7 @@ class Character(Behavior):
     other_content: bool = False
     """The same size and, unless set otherwise, the same validators, but other bytes."""
     flip_every: int = 0
-    """One byte in every so many is another one, from the middle of the first on; 0: none."""
+    """One byte of each block of this length is another one, from the middle of the first on; 0: none."""
 
     gzip: bool = False
     """Compresses unasked: Content-Encoding gzip, chunked, without ranges."""

@@ -234,7 +234,7 @@ def test_redirects_lead_to_the_named_mirror_or_in_circles(box: Box) -> None:
     assert asked(box, "looping").headers["Location"].startswith("/")
 
 
-def test_other_manners_are_as_told(box: Box) -> None:
+def test_other_manners_are_as_configured(box: Box) -> None:
     assert asked(box, "gone").status == 404
     assert asked(box, "named").headers["Content-Disposition"] == 'attachment; filename="song.flac"'
     other = asked(box, "other").body

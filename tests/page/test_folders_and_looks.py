@@ -174,7 +174,7 @@ COLOURS = """() => { const canvas = document.querySelector('.map canvas');
   return [...seen]; }"""
 
 
-def test_with_forced_colours_the_map_is_told_by_its_patterns(new_page: Any, world: World) -> None:
+def test_with_forced_colours_the_map_is_reported_by_its_patterns(new_page: Any, world: World) -> None:
     page = opened(new_page(forced_colors="active"), world.swarm(**SLOW))
     page.locator(".legend li:not(.kind)").nth(1).wait_for()
     page.wait_for_timeout(500)

@@ -29,7 +29,7 @@ class RawDownloader(Closing):
         self.heard: list[tuple[str, Any]] = []
         """P messages not yet taken, with their senders."""
         self.arrived: list[Any] = []
-        """What the server said and nobody took."""
+        """What the server said and no one took."""
         self.f_connections: list[tuple[str, socket.socket]] = []
         """F connections not yet taken; the user is only known when it introduced itself."""
         self.requests: list[Any] = []
@@ -82,7 +82,7 @@ class RawDownloader(Closing):
         )[1]
 
     def search(self, term: str, replies: int, s_max: float = S_MAX) -> dict[str, Any]:
-        """Search and wait for so many replies; by user. Raises TimeoutError."""
+        """Search and wait for a given number of replies; by user. Raises TimeoutError."""
         ticket = next(self._tickets)
         self.tell(m.FileSearch.Request(ticket, term))
         found: dict[str, Any] = {}
@@ -118,7 +118,7 @@ class RawDownloader(Closing):
         return self._until(spoken, s_max)
 
     def ride(self, user: str, path: str, offset: int, count: int, s_max: float = S_MAX) -> tuple[socket.socket, bytes]:
-        """Negotiate, ask for `offset` and receive so many bytes; the socket is left open at this point."""
+        """Negotiate, ask for `offset` and receive a given number of bytes; the socket is left open at this point."""
         sock, _ = self.negotiate(user, path, s_max)
         sock.sendall(struct.pack("<Q", offset))
         return sock, exactly(sock, count)
@@ -209,7 +209,7 @@ class RawDownloader(Closing):
 
 
 def exactly(sock: socket.socket, count: int) -> bytes:
-    """Receive so many bytes. Raises EOFError, OSError."""
+    """Receive a given number of bytes. Raises EOFError, OSError."""
     got = bytearray(count)
     view = memoryview(got)
     sock.settimeout(S_MAX)

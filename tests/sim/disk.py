@@ -25,9 +25,9 @@ class DiskScript:
     `space_left`: then it is full (a write that does not fit is torn), until `mends_after_s` later there is room.
     `torn_at`: these writes are cut in the middle and fail with EIO, as all do until `mends_after_s` later.
     `forgets`: at such a fault, and when the machine dies, each unsynced write is lost with this probability.
-    `flips`: so many bits of the part file and of the records are flipped then.
+    `flips`: a given number of bits of the part file and of the records are flipped then.
     `dies_at_s`: the machine dies, and the same command is given again. `dies_at_step`: so it does right behind this
-    step of sealing, the last of which is that the file is sealed and nobody has heard of it yet.
+    step of sealing, the last of which is that the file is sealed and no one has heard of it yet.
     """
 
     space_left: int | None = None
@@ -106,7 +106,7 @@ class Disk:
         self.lose()
 
     def lose(self) -> None:
-        """What was not synced may be gone, and bits are flipped that nobody touched."""
+        """What was not synced may be gone, and bits are flipped that no one touched."""
         paths = {path.stat().st_ino: path for path in self.folder.iterdir()}
         for inode, offset, before in reversed(self._unsynced):
             if inode in paths and self._rng.random() < self.script.forgets:

@@ -1,7 +1,7 @@
 """Grid of small swarms: sizes, spreads of rates and their sums, four users, rates known or not.
 
 ``python -m tests.sim.grid --seeds 5`` plays every cell and prints one line for each: whether it takes no longer than
-the best single user, comes near the ideal where that saves much, and stops nobody where it does not. Times are medians
+the best single user, comes near the ideal where that saves much, and stops no one where it does not. Times are medians
 over the seeds, stops means; `single` and `ideal` (bytes at the sum of the rates, each user from its set-up on) are
 those of the same seeds.
 """

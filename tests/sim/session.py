@@ -123,7 +123,7 @@ class SessionModel:
         if self._places.get(source) is place and not place.taken:
             del self._places[source]
             fault = int(FaultKind.TURN_LOST)
-            self._tell(UploadFailed(job=1, source=source, ticket=place.ticket, fault=fault, detail="nobody answered"))
+            self._tell(UploadFailed(job=1, source=source, ticket=place.ticket, fault=fault, detail="no one answered"))
 
     def _take(self, taken: AcceptUpload) -> None:
         place = self._places.get(taken.source)

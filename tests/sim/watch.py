@@ -37,7 +37,7 @@ class Watch:
         state = self._state
         known = {ASSEMBLER, PEER_HISTORY, POOL, SESSION, WATCHDOG, state.job.watcher, dispatcher_address(state.job.job)}
         known |= {source.worker for source in state.sources.values()}
-        assert post.to in known, f"nobody lives at {post.to}"
+        assert post.to in known, f"no one lives at {post.to}"
         if isinstance(post.message, LeaseGranted):
             assert post.message.lease not in self._granted, "a lease is granted once"
             self._granted.add(post.message.lease)

@@ -288,7 +288,7 @@ class World:
 
     def outcome(self) -> Outcome:
         ended = self.ended
-        assert ended is not None, f"seed {self.seed}: nobody has anything to do and the job has not ended: not ended"
+        assert ended is not None, f"seed {self.seed}: no one has anything to do and the job has not ended: not ended"
         workers = list(self.workers.values())
         count = max(len(workers), 1)
         return Outcome(

@@ -40,7 +40,7 @@ class Character(Behavior):
     deny: str | None = None
     """UploadDenied with this text, for instance `Too many files`, `Banned`, `Queued`."""
     deny_count: int | None = None
-    """Denies only the first so many; None denies for ever."""
+    """Denies only the first few; None denies for ever."""
     drop_queue_upload: bool = False
     """Silently loses a QueueUpload that comes between an early close and its UploadFailed, as aioslsk may."""
     silent: Silence | None = None

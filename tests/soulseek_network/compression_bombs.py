@@ -51,7 +51,7 @@ def zlib_bomb(user: str, ticket: int, mebibytes: int = 1024) -> bytes:
 
 
 def million_files(user: str, ticket: int, thousands: int = 1000) -> bytes:
-    """A search reply with so many thousand results, each a proper one."""
+    """A search reply with thousands of results, each a proper one."""
     names = b"".join(entry(f"@@many\\music\\box quartet\\tide {index:03}.flac", 1_000_000) for index in range(1000))
     parts = [(reply_head(user, ticket, 1000 * thousands), 1), (names, thousands), (reply_tail(), 1)]
     return framed(SEARCH_REPLY, _deflated(parts))
@@ -64,7 +64,7 @@ def shares_bomb(mebibytes: int = 1024) -> bytes:
 
 
 def million_shares(thousands: int = 1000) -> bytes:
-    """A list of shares with so many thousand files in one folder, each a proper one."""
+    """A list of shares with thousands of files in one folder, each a proper one."""
     names = b"".join(entry(f"tide {index:03}.flac", 1_000_000) for index in range(1000))
     head = struct.pack("<I", 1) + string("@@many\\music") + struct.pack("<I", 1000 * thousands)
     return framed(SHARES_REPLY, _deflated([(head, 1), (names, thousands), (struct.pack("<II", 0, 0), 1)]))

@@ -43,7 +43,7 @@ def me(box: Network) -> Iterator[RawDownloader]:
 
 
 def refuses_soon(port: int) -> bool:
-    """Whether nobody listens there any more; a dying process may close its listener last."""
+    """Whether no one listens there any more; a dying process may close its listener last."""
     give_up_s = time.monotonic() + 5
     while time.monotonic() < give_up_s:
         try:
@@ -55,7 +55,7 @@ def refuses_soon(port: int) -> bool:
     return False
 
 
-def test_the_server_turns_away_wrong_passwords_bad_names_and_everybody_when_told_so() -> None:
+def test_the_server_turns_away_wrong_passwords_bad_names_and_everybody_when_configured_so() -> None:
     with network({}, passwords={"me": "right"}) as box:
         for name, password, reason in (("me", "wrong", "INVALIDPASS"), ("", "x", "INVALIDUSERNAME")):
             with RawDownloader(box.server_port, name, password=password) as me:

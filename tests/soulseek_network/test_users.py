@@ -175,7 +175,7 @@ def test_a_downloader_that_cannot_be_called_gets_f_through_the_server(box: Netwo
         sock.close()
 
 
-def test_the_server_tells_an_obfuscated_port_and_passes_on_that_nobody_can_be_connected(
+def test_the_server_tells_an_obfuscated_port_and_passes_on_that_no_one_can_be_connected(
     me: RawDownloader, box: Network
 ) -> None:
     me.tell(m.GetPeerAddress.Request("veiled"))
@@ -208,7 +208,7 @@ def test_an_offer_that_is_denied_frees_the_slot_at_once(me: RawDownloader, box: 
     assert mine[0] == "refused"
 
 
-def test_places_in_the_queue_are_told_until_it_is_our_turn(me: RawDownloader, box: Network) -> None:
+def test_places_in_the_queue_are_reported_until_it_is_our_turn(me: RawDownloader, box: Network) -> None:
     path = asked(me, box, "queue")
     assert me.hear("queue", m.PeerPlaceInQueueReply.Request).place == 4
     me.say("queue", m.PeerPlaceInQueueRequest.Request(path))
@@ -306,7 +306,7 @@ def test_other_content_has_the_same_size_and_other_bytes(me: RawDownloader, box:
     assert exactly(sock, 4096) != WHOLE[:4096]
 
 
-def test_who_takes_nothing_for_too_long_is_dropped_and_told_on_a_new_line(me: RawDownloader, box: Network) -> None:
+def test_who_takes_nothing_for_too_long_is_dropped_and_reported_on_a_new_line(me: RawDownloader, box: Network) -> None:
     sock, _ = me.negotiate("hasty", box.remote_path("hasty"))
     assert ended(sock)
     me.hear("hasty", m.PeerUploadFailed.Request)

@@ -264,7 +264,7 @@ def test_what_sources_agreed_in_and_who_is_odd_is_there_after_any_end(tmp_path: 
     again.close()
 
 
-def test_it_stays_when_the_journal_is_written_anew(tmp_path: Path) -> None:
+def test_it_stays_when_the_journal_is_written_again(tmp_path: Path) -> None:
     target = compared(tmp_path)
     Path(f"{target.part_path}.records").unlink()
     target.commit()
@@ -291,7 +291,7 @@ def test_agreement_in_bytes_that_are_there_no_more_says_nothing(tmp_path: Path) 
     last.close()
 
 
-def test_nobody_is_odd_beside_nothing(tmp_path: Path) -> None:
+def test_no_one_is_odd_beside_nothing(tmp_path: Path) -> None:
     target = compared(tmp_path)
     target.close()
     Path(target.part_path).write_bytes(bytes(len(DATA)))

@@ -110,7 +110,7 @@ def test_damaged_events_and_provenance_are_left_out(path: str) -> None:
     store.close()
 
 
-def test_damage_is_told_once_by_name(path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_reported_once_by_name(path: str, caplog: pytest.LogCaptureFixture) -> None:
     damage(path, "UPDATE jobs SET size_bytes = 7 WHERE id = 'id-2'")
     store = JobStore(path)
     with caplog.at_level(logging.ERROR):
@@ -141,7 +141,7 @@ def test_a_damaged_job_can_be_deleted_and_ordered_again(path: str) -> None:
     store.close()
 
 
-def test_every_flipped_byte_of_the_file_is_refused_told_or_harmless(path: str) -> None:
+def test_every_flipped_byte_of_the_file_is_refused_reported_or_harmless(path: str) -> None:
     """Structure that is broken refuses the store; what can be read is either as it was or reported."""
     whole = Path(path).read_bytes()
     first = JobStore(path)

@@ -1,4 +1,4 @@
-"""What a deleted download leaves in a folder goes, and nothing that is somebody else's."""
+"""What a deleted download leaves in a folder goes, and nothing that is someone else's."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_finished_file_that_still_has_its_old_name_loses_only_that(tmp_path: P
     assert (tmp_path / NAME).read_bytes() == DATA
 
 
-def test_a_part_file_without_our_records_is_somebody_elses(tmp_path: Path) -> None:
+def test_a_part_file_without_our_records_is_someone_elses(tmp_path: Path) -> None:
     part = tmp_path / f"{NAME}.part"
     part.write_bytes(b"from a browser")
     assert "left alone" in discard(str(tmp_path), NAME)

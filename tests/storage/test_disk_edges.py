@@ -152,7 +152,7 @@ def test_without_syncs_nothing_is_synced_also_after_a_fault(tmp_path: Path, monk
     finish(target, DATA)
 
 
-def test_only_one_round_of_syncs_is_under_way_and_its_error_is_told_once(
+def test_only_one_round_of_syncs_is_under_way_and_its_error_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_fd: int) -> None:

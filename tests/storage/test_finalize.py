@@ -61,7 +61,7 @@ def test_a_crash_after_taking_a_numbered_name_does_not_take_another(tmp_path: Pa
     assert (tmp_path / NAME).read_bytes() == b"older"
 
 
-def test_an_empty_file_that_was_sealed_and_not_told_of_is_not_made_twice(tmp_path: Path) -> None:
+def test_an_empty_file_that_was_sealed_and_not_reported_is_not_made_twice(tmp_path: Path) -> None:
     run = opened(tmp_path, 0)
     run.part.seal()
     run.part.abandon()
@@ -69,7 +69,7 @@ def test_an_empty_file_that_was_sealed_and_not_told_of_is_not_made_twice(tmp_pat
     assert os.listdir(tmp_path) == [NAME]
 
 
-def test_what_is_sealed_is_on_record_until_somebody_who_was_told_closes_it(tmp_path: Path) -> None:
+def test_what_is_sealed_is_on_record_until_a_receiver_of_the_report_closes_it(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA))
     put(run.part, DATA, 0, count(DATA))
     run.part.seal()
@@ -134,7 +134,7 @@ def test_many_who_want_one_name_each_get_their_own(tmp_path: Path, way: str) -> 
     assert sorted(taken) == sorted(["wanted.txt", *(f"wanted ({n}).txt" for n in range(1, 8))])
 
 
-def test_the_digest_of_the_whole_file_is_told(tmp_path: Path) -> None:
+def test_the_digest_of_the_whole_file_is_reported(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA), sync="full")
     put(run.part, DATA, 0, count(DATA))
     sealed = run.part.seal(Checksum.parse("sha256:" + hashlib.sha256(DATA).hexdigest()))

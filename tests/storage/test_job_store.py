@@ -1,4 +1,4 @@
-"""The job store: what was applied is kept, whoever is killed; what is not ours or not whole is refused untouched."""
+"""The job store: what was applied is kept after each kill; what is not ours or not whole is refused untouched."""
 
 import os
 import signal
@@ -474,7 +474,7 @@ while True:
 """
 
 
-def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path: str) -> None:
+def test_whatever_was_reported_is_kept_when_the_writer_is_killed_in_the_middle(path: str) -> None:
     for round_ in range(4):
         child = subprocess.Popen([sys.executable, "-c", WRITER, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None

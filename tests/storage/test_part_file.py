@@ -42,7 +42,7 @@ def test_any_order_with_duplicates_and_a_restart_gives_the_same_file(
         assert os.listdir(folder) == [NAME]
 
 
-def test_two_sources_that_disagree_are_told_apart_and_the_first_stays(tmp_path: Path) -> None:
+def test_two_sources_that_disagree_are_reported_apart_and_the_first_stays(tmp_path: Path) -> None:
     target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 2, 4, source=77)
     other = bytearray(DATA)
@@ -132,7 +132,7 @@ def test_a_learned_size_must_fit_what_is_stored(tmp_path: Path, size: int) -> No
     target.close()
 
 
-def test_a_known_size_cannot_be_learned_anew(tmp_path: Path) -> None:
+def test_a_known_size_cannot_be_learned_again(tmp_path: Path) -> None:
     target = opened(tmp_path, len(DATA)).part
     with pytest.raises(ValueError, match="not 5"):
         target.learn_size(5)

@@ -36,7 +36,7 @@ def refusal(folder: Path | str, size: int, *, name: str = NAME, chunk: int = CHU
     return refused.value
 
 
-def test_a_second_run_on_the_same_target_is_told_and_leaves(tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_target_is_reported_and_leaves(tmp_path: Path) -> None:
     target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 0, 2)
     fault = refusal(tmp_path, len(DATA))
@@ -98,9 +98,9 @@ def test_a_download_of_known_size_is_not_thrown_away_for_one_of_unknown_size(tmp
 
 @pytest.mark.parametrize("size", [len(DATA), -1])
 def test_a_part_file_of_another_size_without_records_is_left_alone(tmp_path: Path, size: int) -> None:
-    (tmp_path / PART).write_bytes(b"somebody else's")
+    (tmp_path / PART).write_bytes(b"someone else's")
     assert refusal(tmp_path, size).kind is PartFileFaultKind.OTHER_JOB
-    assert snapshot(tmp_path) == {PART: b"somebody else's"}
+    assert snapshot(tmp_path) == {PART: b"someone else's"}
 
 
 def test_a_part_file_of_ours_whose_records_are_gone_is_started_over(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A target whose disk failed is let go of and opened again: only what the disk holds counts, nothing is made anew."""
+"""A target whose disk failed is let go of and opened again: only what the disk holds counts, nothing is made again."""
 
 import errno
 import os
@@ -119,7 +119,7 @@ def test_chunks_that_the_disk_lost_are_missing_again(tmp_path: Path, lost: list[
     finish(run, DATA)
 
 
-def test_a_part_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_part_file_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
     half(tmp_path).abandon()
     (tmp_path / PART).rename(tmp_path / "elsewhere")
     assert refusal(tmp_path).kind is PartFileFaultKind.GONE
@@ -179,7 +179,7 @@ def test_a_cut_is_noticed_before_the_last_chunk_gives_the_file_its_size_back(tmp
     target.abandon()
 
 
-def test_records_deleted_under_the_writer_are_written_anew_and_a_crash_costs_nothing(tmp_path: Path) -> None:
+def test_records_deleted_under_the_writer_are_written_again_and_a_crash_costs_nothing(tmp_path: Path) -> None:
     target = half(tmp_path)
     target.note("http://a/", "etag")
     (tmp_path / RECORDS).unlink()
@@ -204,7 +204,7 @@ def test_records_replaced_by_another_run_s_stop_this_one(tmp_path: Path) -> None
     assert (tmp_path / RECORDS).read_bytes() == b"another's"
 
 
-def test_the_lock_of_records_written_anew_holds(tmp_path: Path) -> None:
+def test_the_lock_of_records_written_again_holds(tmp_path: Path) -> None:
     target = half(tmp_path)
     (tmp_path / RECORDS).unlink()
     target.commit()
@@ -269,7 +269,7 @@ def test_a_part_file_of_chunks_too_large_to_receive_gets_others(tmp_path: Path) 
     run.part.close()
 
 
-def test_whoever_opens_hears_how_far_the_look_at_the_part_file_is(tmp_path: Path) -> None:
+def test_a_caller_that_opens_gets_how_far_the_look_at_the_part_file_is(tmp_path: Path) -> None:
     chunk, data = 64 << 10, content(1 << 20) * 40
     target = opened(tmp_path, len(data), chunk=chunk).part
     put(target, data, 0, count(data, chunk) - 3, chunk=chunk)

@@ -1,4 +1,4 @@
-"""Slots: shared between processes, taken and put back by many threads, nobody left asleep."""
+"""Slots: shared between processes, taken and put back by many threads, no one left asleep."""
 
 import os
 import queue
@@ -73,7 +73,7 @@ def test_an_arena_of_another_size_is_refused_and_its_descriptor_closed(arena: Ar
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here")
-def test_nobody_can_shrink_it_under_a_mapping(arena: Arena) -> None:
+def test_no_one_can_shrink_it_under_a_mapping(arena: Arena) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(arena.fd, 0)
 
@@ -105,7 +105,7 @@ def test_an_empty_shelf_has_nothing_to_take() -> None:
 
 
 class Waiter:
-    """Somebody who takes a slot, or waits for one and counts how often it was woken."""
+    """Someone who takes a slot, or waits for one and counts how often it was woken."""
 
     def __init__(self, shelf: FreeSlots) -> None:
         self.shelf, self.woken = shelf, 0
@@ -124,7 +124,7 @@ def waiting(shelf: FreeSlots, count: int) -> list[Waiter]:
     return waiters
 
 
-def test_a_slot_that_comes_back_is_the_first_one_s_in_line_and_nobody_gets_in_between() -> None:
+def test_a_slot_that_comes_back_is_the_first_one_s_in_line_and_no_one_gets_in_between() -> None:
     shelf = FreeSlots([])
     a, b = waiting(shelf, 2)
     shelf.put(7)
@@ -171,7 +171,7 @@ def arena_bytes(arena: Arena) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here")
-def test_slots_that_nobody_needs_for_a_while_give_their_memory_back(arena: Arena) -> None:
+def test_slots_that_no_one_needs_for_a_while_give_their_memory_back(arena: Arena) -> None:
     shelf = FreeSlots(range(4), forget=arena.forget)
     slots = [shelf.take() for _ in range(3)]
     for slot in slots:

@@ -146,7 +146,7 @@ class File:
         status: str = "",
         ranged: bool = True,
     ) -> bool:
-        """Answer. `cut`: the connection ends after so many bytes of body. `ranged` False: Range is ignored."""
+        """Answer. `cut`: bytes of body after which the connection ends. `ranged` False: Range is ignored."""
         etag = self.etag if etag is None else etag
         modified = self.modified if modified is None else modified
         wanted = request.range(len(self.data)) if ranged else None

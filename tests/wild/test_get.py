@@ -83,7 +83,7 @@ def test_a_server_that_takes_the_end_of_a_range_as_behind_it_comes_to_the_file(s
 
 @pytest.mark.parametrize("validators", [True, False])
 @pytest.mark.parametrize("size", [len(DATA), len(DATA) - 4321])
-def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, size: int, validators: bool) -> None:
+def test_a_file_that_is_replaced_is_fetched_again(shoal: Shoal, serve: Serve, size: int, validators: bool) -> None:
     new = File(DATA[:size][::-1], etag='"v2"', modified="Tue, 03 Nov 2026 11:00:00 GMT")
 
     def replaced(request: Request, reply: Reply) -> bool:
@@ -98,7 +98,7 @@ def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, siz
 
 
 @pytest.mark.parametrize("validators", [True, False])
-def test_a_file_that_is_overwritten_within_one_answer_is_fetched_anew(
+def test_a_file_that_is_overwritten_within_one_answer_is_fetched_again(
     shoal: Shoal, serve: Serve, validators: bool
 ) -> None:
     """What a web server sends whose file is copied over while it reads."""

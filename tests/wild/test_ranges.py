@@ -365,7 +365,7 @@ def test_the_first_of_several_parts_is_the_part(serve: Serve, whole: bool, frami
     assert len(server.requests) == 3 + (not whole), "each brings what its part has"
 
 
-def test_parts_whose_place_nobody_says_are_read_from_the_start(serve: Serve) -> None:
+def test_parts_whose_place_no_one_says_are_read_from_the_start(serve: Serve) -> None:
     server = serve(partial(_in_parts, cut=300_000, framing="length", extra="X-"))
     assert fetch(server.url()).data == DATA
 

@@ -174,7 +174,7 @@ def test_a_link_that_breaks_off_at_once_is_looked_for_again(serve: Serve, whole:
     assert fetch(serve(signed).url(), whole=whole).data == DATA
 
 
-def test_a_circle_is_told_from_a_wall(serve: Serve) -> None:
+def test_a_circle_is_reported_from_a_wall(serve: Serve) -> None:
     server = serve(lambda _, reply: redirect(reply, "/big.bin", "Set-Cookie: a=1"))
     assert fault_of(server.url()).kind is FaultKind.REDIRECT_LOOP
     assert len(server.requests) < 30

@@ -163,7 +163,7 @@ def test_a_manager_may_listen_under_a_name_without_a_file() -> None:
         assert sock.recv(100) == b"WATCHDOG=1"
 
 
-def test_nobody_need_listen(tmp_path: Path) -> None:
+def test_no_one_need_listen(tmp_path: Path) -> None:
     for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, {"NOTIFY_SOCKET": "nonsense\0"}):
         SystemdNotifier(environ).ready("fine")
 
@@ -235,7 +235,7 @@ def test_what_is_no_file_in_the_place_of_a_state_file_is_said_and_not_followed(
         os.mkfifo(state / name)
     else:
         (state / name).symlink_to("/dev/zero" if kind == "device" else other)
-    if name == "address":  # written anew by each daemon
+    if name == "address":  # written again by each daemon
         begun(state)
     else:
         with pytest.raises(CannotStart, match=f"{name.removesuffix('-wal')}.*: it is not a plain file: move it away"):
@@ -375,7 +375,7 @@ def test_plain_lines_are_for_people(capfd: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
+def test_how_a_process_is_includes_how_often_it_was_started_again() -> None:
     seen = ProcessStats(process="hub", pid=7, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
     health = Health("front", now_s=10.0)
     health.ready("hub", now_s=12.0)

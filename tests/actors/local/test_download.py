@@ -54,7 +54,7 @@ SCRIPTS: dict[str, list[Message]] = {
     "budget": [SearchEnded(search=1, peers=0, refused="the search budget is spent")],
     "away": [SessionChanged(state="offline", detail="h:1 cannot be reached; trying again in 1 s", final=False)],
     "refused": [SessionChanged(state="refused", detail="the password is wrong", final=True)],
-    "kicked": [hit("ann"), SessionChanged(state="kicked", detail="somebody else", final=True)],
+    "kicked": [hit("ann"), SessionChanged(state="kicked", detail="someone else", final=True)],
     "silent": [],
 }
 
@@ -168,7 +168,7 @@ def test_hits_become_targets_and_what_cannot_be_counts_nowhere() -> None:
         ("budget", "refused", "the search budget is spent"),
         ("away", "refused", "h:1 cannot be reached"),
         ("refused", "refused", "the password is wrong"),
-        ("kicked", "refused", "somebody else"),
+        ("kicked", "refused", "someone else"),
         ("dies", "failed", "soulseek died: killed by SIGKILL"),
     ],
 )
@@ -205,7 +205,7 @@ def asked_job() -> StartJob:
     return start_job(folder="/", chunk_size=4096, slow_rate_bytes_s=0, slow_after_s=1.0, term="x")
 
 
-def test_the_death_of_the_session_is_told_to_the_pool_and_ends_no_job_by_itself() -> None:
+def test_the_death_of_the_session_is_reported_to_the_pool_and_ends_no_job_by_itself() -> None:
     view = Shown()
     with Supervisor(specs("hub", "soulseek"), health_policy=HealthPolicy()) as supervisor:
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
@@ -223,7 +223,7 @@ def test_the_death_of_the_hub_ends_the_job() -> None:
     assert (last.state, last.reason) == ("failed", "hub died: killed by SIGKILL")
 
 
-def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_it_was() -> None:
+def test_a_hub_that_is_started_again_is_asked_for_the_job_again_and_knows_how_far_it_was() -> None:
     view = Shown()
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_forgetful")
     with Supervisor([spec], restart_policy=RestartPolicy(), health_policy=HealthPolicy()) as supervisor:
@@ -232,7 +232,7 @@ def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_
     assert len([each for each in view.messages if isinstance(each, JobOpened)]) == 1, "it was opened once"
 
 
-def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> None:
+def test_the_death_of_a_session_that_is_started_again_is_a_note_and_no_end() -> None:
     view = Shown()
     with Supervisor(
         specs("hub", "soulseek"), restart_policy=RestartPolicy(restarts_max=1), health_policy=HealthPolicy()

@@ -54,7 +54,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def is_closed_everywhere(read_fd: int, *, s_max: float = 5.0) -> bool:
-    """Whether nobody holds the write end any more."""
+    """Whether no one holds the write end any more."""
     until_s = time.monotonic() + s_max
     while time.monotonic() < until_s:
         with contextlib.suppress(BlockingIOError):
@@ -81,7 +81,7 @@ def test_a_descriptor_arrives_before_its_message_and_works(
 
 
 @pytest.mark.parametrize("to", ["a/nobody", "b/nobody", "gone/box"])
-def test_a_descriptor_for_nobody_is_closed(
+def test_a_descriptor_for_no_one_is_closed(
     made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int], to: str
 ) -> None:
     a, _ = made("a")
@@ -166,7 +166,7 @@ def test_the_desk_closes_the_oldest_when_it_is_full_and_everything_when_it_is_cl
         os.close(read_fd)
 
 
-def test_what_nobody_fetches_in_time_is_closed_although_nobody_comes(pipe: tuple[int, int]) -> None:
+def test_what_no_one_fetches_in_time_is_closed_although_no_one_comes(pipe: tuple[int, int]) -> None:
     desk = FdTransfer(age_s_max=0.05)
     desk.put(1, pipe[1])
     assert is_closed_everywhere(pipe[0])

@@ -61,7 +61,7 @@ def test_the_longest_frame_crosses_and_a_longer_one_is_refused_where_it_is_made(
         a.post("b/box", JobNoted(job=1, text="x" * 60_000))
 
 
-def test_words_to_nobody_are_dropped_and_counted_and_others_still_arrive(made: MakeMailroom) -> None:
+def test_words_to_no_one_are_dropped_and_counted_and_others_still_arrive(made: MakeMailroom) -> None:
     (a, inbox_a), (b, inbox_b) = made("a"), made("b")
     a.post("a/nobody", Ticked())
     assert a.dropped == 1
@@ -76,7 +76,7 @@ def test_words_to_nobody_are_dropped_and_counted_and_others_still_arrive(made: M
     assert inbox_a.get(timeout=30) == Ticked()
 
 
-def test_a_box_that_was_taken_away_gets_nothing_and_may_be_taken_anew(made: MakeMailroom) -> None:
+def test_a_box_that_was_taken_away_gets_nothing_and_may_be_taken_again(made: MakeMailroom) -> None:
     room, inbox = made("a")
     with pytest.raises(ValueError, match="a/box is taken"):
         room.register("box", lambda _frame: None)

@@ -1,4 +1,4 @@
-"""The supervisor starts the dead and the silent anew, for as long as that helps. Real processes."""
+"""The supervisor starts the dead and the silent again, for as long as that helps. Real processes."""
 
 import logging
 import os
@@ -51,7 +51,7 @@ def two() -> Iterator[Supervisor]:
         yield made
 
 
-def test_a_killed_child_is_started_anew_and_works(two: Supervisor) -> None:
+def test_a_killed_child_is_started_again_and_works(two: Supervisor) -> None:
     answers = heard(two, "answers")
     before = two.pid_of("store")
     os.kill(before, signal.SIGKILL)
@@ -101,7 +101,7 @@ def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -
     assert two.living() == ["hub"]
 
 
-def test_a_stopped_child_is_killed_as_silent_and_started_anew() -> None:
+def test_a_stopped_child_is_killed_as_silent_and_started_again() -> None:
     health_policy = HealthPolicy(pings_unanswered_max=3)
     with Supervisor(
         echo_specs("hub"), ping_s=0.1, health_policy=health_policy, restart_policy=RestartPolicy()
@@ -169,7 +169,7 @@ def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_the
     assert details == [(why, 0.0)] * 3 + [(f"{why}; it was restarted 3 times after the same failure", -1.0)]
 
 
-def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
+def test_a_child_that_grows_too_large_is_killed_and_started_again() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_greedy", settings=64 << 20)
     health_policy = HealthPolicy(memory_bytes_max=48 << 20)
     with Supervisor(
@@ -188,12 +188,12 @@ def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> N
         next_of(supervisor.inbox, ProcessReady)
         assert supervisor.well()
         child = supervisor._children["hub"]
-        child.pinged += 10  # as if so many had gone unanswered; nobody looks for a minute
+        child.pinged += 10  # as if ten had gone unanswered; no one looks for a minute
         assert not supervisor.well()
         child.answered = child.pinged
         assert supervisor.well()
         supervisor._checked_s -= 1000.0
-        assert not supervisor.well(), "nobody looks after them any more"
+        assert not supervisor.well(), "no one looks after them any more"
 
 
 def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:

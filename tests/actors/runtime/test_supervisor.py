@@ -228,7 +228,7 @@ def test_a_builder_that_fails_is_a_failed_start_and_leaves_nothing() -> None:
     assert [figures.process for figures in supervisor.health()] == ["front"]
 
 
-def test_a_start_that_nobody_wants_any_more_is_not_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_start_that_no_one_wants_any_more_is_not_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     specs = [ProcessSpec(process="hub", builder=f"{HERE}:build_slow_echo", settings=str(fifo))]
@@ -252,7 +252,7 @@ def test_children_are_stopped_in_the_order_of_their_ranks(supervised: Supervised
 
 
 @pytest.mark.parametrize("order", ["SIGTERM", "StopProcess"])
-def test_a_child_asked_by_somebody_else_ends_in_order_too_and_is_reported(supervised: Supervised, order: str) -> None:
+def test_a_child_asked_by_another_ends_in_order_too_and_is_reported(supervised: Supervised, order: str) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     if order == "SIGTERM":
         os.kill(supervisor.pid_of("hub"), signal.SIGTERM)
@@ -273,7 +273,7 @@ def test_a_child_that_does_not_stop_is_killed_within_bounds() -> None:
         os.close(pidfd)
 
 
-def test_a_child_that_cannot_be_told_to_stop_is_stopped_in_order_by_a_signal(supervised: Supervised) -> None:
+def test_a_child_that_takes_no_stop_message_is_stopped_in_order_by_a_signal(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     path = socket_path(supervisor.run_dir, "hub")
     os.unlink(path)

@@ -154,7 +154,7 @@ def test_a_process_that_is_gone_costs_its_senders_no_time(made: MakeLinks) -> No
     assert time.monotonic() - began_s < 4.0
 
 
-def test_what_was_sent_before_the_sender_ended_still_arrives_and_then_its_end_is_told(made: MakeLinks) -> None:
+def test_what_was_sent_before_the_sender_ended_still_arrives_and_then_its_end_is_reported(made: MakeLinks) -> None:
     ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
     (a, _), (_b, got) = made("a"), made("b", lost=lambda process, pid: ends.put((process, pid)))
     for number in range(200):

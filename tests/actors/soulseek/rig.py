@@ -122,7 +122,7 @@ class Rig(Closing):
 
 
 def read_body(sock: socket.socket, offset: int, count: int) -> bytes:
-    """Say the offset and receive so many bytes; fewer when the peer hangs up."""
+    """Say the offset and receive a given number of bytes; fewer when the peer hangs up."""
     sock.sendall(struct.pack("<Q", offset))
     got = bytearray()
     while len(got) < count and (piece := sock.recv(count - len(got))):

@@ -172,7 +172,7 @@ def test_several_askers_share_one_budget_and_number_their_searches_themselves(bo
         assert sorted((ended.peers, bool(ended.refused)) for ended in ends) == [(0, True), (2, False), (2, False)]
 
 
-def test_a_search_that_nobody_wants_any_more_ends_at_once(box: Network) -> None:
+def test_a_search_that_no_one_wants_any_more_ends_at_once(box: Network) -> None:
     with Rig(box.server_port, username="impatient") as rig:
         rig.online()
         began_s = time.monotonic()
@@ -251,7 +251,7 @@ def test_shared_folders_and_finished_files_are_found_and_sent_and_nothing_beside
 
 
 def _shared_until(taker: Rig, count: int) -> set[str]:
-    """Search until so many files are found."""
+    """Search until a given number of files are found."""
     deadline_s = time.monotonic() + 10
     while len(found := {hit.path for hit in search(taker, "shared", wait_s=0.2)[0]}) < count:
         assert time.monotonic() < deadline_s

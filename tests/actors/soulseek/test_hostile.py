@@ -110,7 +110,7 @@ def test_a_message_of_four_gigabytes_costs_no_memory(box: Network) -> None:
                 assert stranger.recv(1) == b""
 
 
-def test_an_offer_of_a_file_that_nobody_asked_for_reaches_nobody(box: Network) -> None:
+def test_an_offer_of_a_file_that_was_not_requested_reaches_no_job(box: Network) -> None:
     with Rig(box.server_port) as rig:
         rig.online()
         rig.say(StartSearch(search=1, term=box.term, wait_s=1.0, reply_to="hub/pool"))

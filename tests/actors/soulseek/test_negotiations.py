@@ -130,7 +130,7 @@ def test_a_late_upload_failed_does_not_end_the_next_attempt(box: Network, rig: R
         ("me", FaultKind.OFFLINE),
     ],
 )
-def test_a_refusal_is_told_by_its_reason(box: Network, rig: Rig, peer: str, fault: FaultKind) -> None:
+def test_a_refusal_is_reported_by_its_reason(box: Network, rig: Rig, peer: str, fault: FaultKind) -> None:
     rig.ask(box, peer, path="music\\x.flac" if peer not in CHARACTERS else None)
     refused = rig.hear(EnqueueRefused)
     assert FaultKind(refused.fault) is fault
@@ -173,7 +173,7 @@ def test_a_turn_whose_connection_never_comes_is_lost(box: Network, rig: Rig) -> 
     assert (failed.fault, failed.ticket) == (FaultKind.TURN_LOST, came.ticket)
 
 
-def test_an_offer_that_nobody_answers_is_declined_in_time(box: Network, rig: Rig) -> None:
+def test_an_offer_that_no_one_answers_is_declined_in_time(box: Network, rig: Rig) -> None:
     rig.ask(box, "slow")
     came = rig.hear(UploadOffered)
     failed = rig.hear(UploadFailed)
@@ -212,7 +212,7 @@ def test_two_files_of_one_peer_queue_there_together_and_come_one_after_the_other
     assert rig.hear(UploadOffered).source == 2
 
 
-def test_a_peer_that_dies_during_a_ride_is_told_of_by_its_socket(box: Network, rig: Rig) -> None:
+def test_a_peer_that_dies_during_a_ride_is_reported_of_by_its_socket(box: Network, rig: Rig) -> None:
     box.join("mortal", Character(rate_bytes_s=1 << 20))
     rig.ask(box, "mortal")
     sock, _handed = rig.take_turn()

@@ -106,7 +106,7 @@ def test_what_a_hostile_user_tells_is_bounded(rig: Rig, peer: str) -> None:
     assert files(rig, "ann")[0], "the session lives on"
 
 
-def test_more_files_than_are_told_are_cut_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_files_than_are_reported_are_cut_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_queries, "FILES_MAX", 3)
     listed, end = files(rig, "ann")
     assert (len(listed), end.truncated) == (3, True)
@@ -132,7 +132,7 @@ def test_too_many_questions_at_once_are_refused_at_once(box: Network) -> None:
         assert "too many" in first.refused
 
 
-def test_without_a_login_nobody_is_asked(box: Network) -> None:
+def test_without_a_login_no_one_is_asked(box: Network) -> None:
     with network({"a": Character()}) as own:
         own.refuse_logins()
         with Rig(own.server_port, times=TIMES) as rig:

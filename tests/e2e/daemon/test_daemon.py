@@ -194,7 +194,7 @@ def test_a_hang_up_changes_what_can_be_changed_and_names_the_rest(shoal: Shoal) 
         assert daemon.get("/api/v0/multisource/jobs") == []
         daemon.process.child("api").kill()
         eventually(lambda: daemon.stderr_has("the api process died"))
-        assert daemon.get("/api/v0/multisource/jobs") == [], "a process started anew goes by what holds now"
+        assert daemon.get("/api/v0/multisource/jobs") == [], "a process started again goes by what holds now"
 
 
 @pytest.mark.long
@@ -218,7 +218,7 @@ def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
     with running(shoal) as daemon:
         before = pid_of(daemon, name)
         os.kill(before, signal.SIGKILL)
-        # Connections wait in the backlog of the socket that the front holds: nobody is refused meanwhile.
+        # Connections wait in the backlog of the socket that the front holds: no one is refused meanwhile.
         eventually(lambda: daemon.status("/health/ready") == 200)
         eventually(lambda: daemon.stderr_has(f"the {name} process died (killed by SIGKILL) and is restarted"))
         assert pid_of(daemon, name) != before

@@ -80,7 +80,7 @@ def test_a_job_goes_on_whichever_process_dies(shoal: Shoal, name: str) -> None:
         assert CONTENT.matches(Path(job(daemon, id)["path"]))
 
 
-def test_a_limit_that_is_configured_anew_holds_for_running_jobs(shoal: Shoal) -> None:
+def test_a_limit_that_is_configured_again_holds_for_running_jobs(shoal: Shoal) -> None:
     quick = {"a": Character(rate_bytes_s=400_000), "b": Character(rate_bytes_s=400_000)}
     with mirrors(quick, CONTENT) as box, running(shoal, config=PRIVATE, SHOAL_API_PORT="0") as daemon:
         id = ordered(daemon, box)
@@ -93,7 +93,7 @@ def test_a_limit_that_is_configured_anew_holds_for_running_jobs(shoal: Shoal) ->
         eventually(lambda: sealed(daemon, id), wait_s=30.0)
 
 
-def test_secrets_are_told_to_nobody(shoal: Shoal) -> None:
+def test_secrets_are_shown_nowhere(shoal: Shoal) -> None:
     secrets = {
         "soulseek": "s3cr3t-of-the-account",
         "login": "s3cr3t-of-the-login",

@@ -1,4 +1,4 @@
-"""The real daemon with an account on a Soulseek network in a box: its login is known everywhere, whoever dies."""
+"""The real daemon with an account on a Soulseek network in a box: its login is known everywhere after each death."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def login(daemon: Daemon) -> str:
         return ""
 
 
-def test_the_login_is_known_and_known_again_to_who_was_started_anew(shoal: Shoal, box: Network) -> None:
+def test_the_login_is_known_and_known_again_to_who_was_started_again(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         eventually(lambda: login(daemon) == "online")
         daemon.manager.until("Soulseek: online")

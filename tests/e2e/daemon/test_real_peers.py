@@ -127,7 +127,7 @@ def test_a_kill_is_counted_as_the_peers_count_it_and_costs_seconds(shoal: Shoal,
         before = bytes_of(daemon, id)
         shoal.orderly = False
         if victim == "all":
-            # At once: one that outlived the store by a moment could take a connection that nobody is left to count.
+            # At once: one that outlived the store by a moment could take a connection that no one is left to count.
             children = daemon.process.children()
             for child in children:
                 child.suspend()

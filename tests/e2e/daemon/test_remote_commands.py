@@ -215,7 +215,7 @@ def test_everybody_races_for_a_file_of_the_pool(house: House) -> None:
     assert (job["name"], job["mode"]) == ("x.flac", "race")
 
 
-def test_auto_searches_anew_fetches_what_most_have_and_checks_it(house: House) -> None:
+def test_auto_searches_again_fetches_what_most_have_and_checks_it(house: House) -> None:
     done = house.run("auto", house.users.term, "1", "-o", "auto/")
     assert done.code == 0, done.stderr
     lines = done.stderr.splitlines()
@@ -287,7 +287,7 @@ def test_a_folder_that_the_daemon_does_not_allow_is_refused_in_one_line(house: H
 # jobs
 
 
-def test_orders_are_obeyed_and_told_by_the_beginnings_of_ids(house: House) -> None:
+def test_orders_are_obeyed_and_reported_by_the_beginnings_of_ids(house: House) -> None:
     house.web.become("stuck", Mirror(stall_after_bytes=1_500_000))
     id = house.order("orders.bin", "stuck")
     eventually(lambda: house.stored(id) > 0)

@@ -192,7 +192,7 @@ def test_a_daemon_that_is_killed_goes_on_with_the_same_ids(shoal: Shoal, box: Ne
         assert sent < CONTENT.size * 1.7, "what was there is not fetched again"
 
 
-def test_a_file_that_nobody_has_ends_in_a_state_that_says_so(shoal: Shoal, box: Network) -> None:
+def test_a_file_that_no_one_has_ends_in_a_state_that_says_so(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         logged_in(daemon)
         made = enqueue(daemon, "nobody here", "m\\x\\No Such Thing At All.flac", 12345)

@@ -5,7 +5,7 @@ from typing import Any
 ID = "3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"
 
 
-def told_source(number: int, url: str = "http://a/f", **members: Any) -> dict[str, Any]:
+def source_json(number: int, url: str = "http://a/f", **members: Any) -> dict[str, Any]:
     return {
         "number": number, "url": url, "username": None, "fullPath": None, "standing": "active", "phase": "flowing",
         "reason": None, "rateBytesS": 5.0, "bytesStored": 10, "chunks": 1, "leases": 1, "stops": 0, "leaseFirst": None,
@@ -20,7 +20,7 @@ IDENTITY = {
 }  # fmt: skip
 
 
-def told_job(*sources: dict[str, Any], **members: Any) -> dict[str, Any]:
+def job_json(*sources: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {
         "id": ID, "state": "active", "phase": "riding", "reason": None, "outcome": None, "name": "tide.flac",
         "term": None, "path": "/d/tide.flac.part", "sizeBytes": 1000, "storedBytes": 370, "receivedBytes": 400,
@@ -30,6 +30,6 @@ def told_job(*sources: dict[str, Any], **members: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told_map(*runs: tuple[int, int, str, int | None]) -> dict[str, Any]:
+def map_json(*runs: tuple[int, int, str, int | None]) -> dict[str, Any]:
     rows = [{"first": first, "count": count, "state": state, "source": source} for first, count, state, source in runs]
     return {"chunkSize": 100, "chunkCount": sum(run[1] for run in runs), "runs": rows, "truncated": False}

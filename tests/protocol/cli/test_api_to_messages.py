@@ -21,7 +21,7 @@ from protocol.cli.views.progress_state import (
     read_cells,
 )
 from protocol.messages import ChunkMapDrawn, JobEnded, JobNoted, JobOpened, JobProgressed, SourceProgressed
-from tests.protocol.cli.messages import told_job, told_map, told_source
+from tests.protocol.cli.messages import job_json, map_json, source_json
 
 
 def kinds(messages: list[Any]) -> list[type]:
@@ -30,22 +30,22 @@ def kinds(messages: list[Any]) -> list[type]:
 
 def test_the_first_answer_says_everything_and_the_same_again_nothing() -> None:
     updates = JobUpdates()
-    job = told_job(told_source(0), told_source(1, "http://b/f"), chunkMap=told_map((0, 10, "missing", None)))
+    job = job_json(source_json(0), source_json(1, "http://b/f"), chunkMap=map_json((0, 10, "missing", None)))
     assert kinds(updates.take(job)) == [JobOpened, SourceProgressed, SourceProgressed, ChunkMapDrawn, JobProgressed]
     assert updates.take(job) == []
 
 
-def test_only_what_changed_is_told_again() -> None:
+def test_only_what_changed_is_reported_again() -> None:
     updates = JobUpdates()
-    updates.take(told_job(told_source(0), told_source(1)))
-    news = updates.take(told_job(told_source(0), told_source(1, bytesStored=11), storedBytes=371, path="/d/x"))
+    updates.take(job_json(source_json(0), source_json(1)))
+    news = updates.take(job_json(source_json(0), source_json(1, bytesStored=11), storedBytes=371, path="/d/x"))
     assert kinds(news) == [SourceProgressed, JobProgressed]
 
 
 def test_a_job_without_a_file_yet_is_not_opened() -> None:
-    assert opened(told_job(path=None, sizeBytes=None)) is None
-    assert opened(told_job(path=None, sizeBytes=5, chunkSize=0)) is None, "its chunks are not chosen yet"
-    unknown = opened(told_job(path=None, sizeBytes=5))
+    assert opened(job_json(path=None, sizeBytes=None)) is None
+    assert opened(job_json(path=None, sizeBytes=5, chunkSize=0)) is None, "its chunks are not chosen yet"
+    unknown = opened(job_json(path=None, sizeBytes=5))
     assert unknown is not None
     assert (unknown.part_path, unknown.size_bytes) == ("tide.flac", 5)
 
@@ -61,15 +61,15 @@ def test_a_job_without_a_file_yet_is_not_opened() -> None:
     ],
 )
 def test_the_state_is_what_people_see(members: dict[str, Any], state: str, reason: str) -> None:
-    updates = progressed(told_job(**members))
+    updates = progressed(job_json(**members))
     assert (updates.state, updates.reason) == (state, reason)
 
 
-def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
+def test_notes_are_reported_once_also_when_the_oldest_are_gone() -> None:
     updates = JobUpdates()
 
     def notes(*texts: str) -> list[str]:
-        return [m.text for m in updates.take(told_job(notes=list(texts))) if isinstance(m, JobNoted)]
+        return [m.text for m in updates.take(job_json(notes=list(texts))) if isinstance(m, JobNoted)]
 
     assert notes("a", "b") == ["a", "b"]
     assert notes("a", "b") == []
@@ -90,7 +90,7 @@ def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
 )
 def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, Any], state: str, code: int) -> None:
     updates = JobUpdates()
-    job = told_job(told_source(0), **members)
+    job = job_json(source_json(0), **members)
     last = updates.take(job)[-1]
     assert isinstance(last, JobEnded)
     assert (last.state, exit_code_of(last.state)) == (state, code)
@@ -107,7 +107,7 @@ def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, An
     ],
 )
 def test_why_a_job_failed_reaches_its_last_line_whatever_shows_it(outcome: str | None, line: str) -> None:
-    job = told_job(told_source(0, reason="404 Not Found"), state="failed", outcome=outcome, reason="a: 404 Not Found")
+    job = job_json(source_json(0, reason="404 Not Found"), state="failed", outcome=outcome, reason="a: 404 Not Found")
     plain, quiet, out = io.StringIO(), io.StringIO(), io.StringIO()
     for view in (
         view_of("x", Loudness(), io.StringIO(), plain, again="shoal retry 3f0c9f0e"),
@@ -123,7 +123,7 @@ def test_why_a_job_failed_reaches_its_last_line_whatever_shows_it(outcome: str |
 
 def test_the_last_line_names_the_command_that_goes_on() -> None:
     board = ProgressState("tide.flac", "shoal retry 3f0c9f0e")
-    job = told_job(state="cancelled")
+    job = job_json(state="cancelled")
     for message in JobUpdates().take(job):
         board.take(message)
     assert last_line(board, ended(job)) == "cancelled; shoal retry 3f0c9f0e goes on from 37 %"
@@ -131,7 +131,7 @@ def test_the_last_line_names_the_command_that_goes_on() -> None:
 
 def test_the_map_has_a_cell_for_each_chunk_of_a_small_file() -> None:
     runs = ((0, 1, "stored", None), (1, 2, "stored", 3), (3, 2, "leased", 0), (5, 1, "missing", None))
-    drawn = chunk_map(told_map(*runs))
+    drawn = chunk_map(map_json(*runs))
     assert drawn is not None
     source, leased = FIRST_SOURCE + 3, FIRST_SOURCE | LEASED
     assert read_cells(drawn.cells) == (RESUMED, source, source, leased, leased, MISSING)
@@ -143,7 +143,7 @@ def test_a_large_map_shows_what_stands_at_most_of_each_cell(lengths: list[tuple[
     for length, source in lengths:
         runs.append((at, length, "stored", source))
         at += length
-    drawn = chunk_map(told_map(*runs))
+    drawn = chunk_map(map_json(*runs))
     assert drawn is not None
     cells = read_cells(drawn.cells)
     assert len(cells) == min(CELLS, at)
@@ -162,8 +162,8 @@ def test_what_strangers_say_reaches_no_terminal() -> None:
     evil = "\x1b]0;evil\x07\u202e\x9b2J"
     stderr = io.StringIO()
     view = view_of("x", Loudness(json=False), io.StringIO(), stderr)
-    job = told_job(
-        told_source(0, f"slsk://{evil}/x", username=evil, reason=evil, standing="banned"),
+    job = job_json(
+        source_json(0, f"slsk://{evil}/x", username=evil, reason=evil, standing="banned"),
         notes=[evil], path=f"/d/{evil}", reason=evil, state="failed", outcome="starved",
     )  # fmt: skip
     for message in JobUpdates().take(job):
@@ -174,7 +174,7 @@ def test_what_strangers_say_reaches_no_terminal() -> None:
 
 
 def test_what_is_known_of_the_content_is_in_the_end_and_in_its_summary() -> None:
-    (*_, last) = JobUpdates().take(told_job(state="sealed"))
+    (*_, last) = JobUpdates().take(job_json(state="sealed"))
     assert isinstance(last, JobEnded)
     assert (last.claim.agreed_chunks, last.claim.freed_stops, last.claim.excluded) == ((1, 3), (7,), ("http://odd/f",))
     assert identity_lines(last) == [

@@ -20,7 +20,7 @@ FLEET: Final[dict[str, Any]] = {
 }
 
 
-def test_nodes_that_are_gone_are_told_since_when_and_with_their_jobs() -> None:
+def test_nodes_that_are_gone_are_reported_since_when_and_with_their_jobs() -> None:
     first, here, *gone = status_lines(FLEET)
     assert first == "fleet lab into s3://box, leader n1, asked n1"
     assert here.split() == ["n1", "2.0", "KiB/s", "1/8", "jobs", "?", "free", "drains"]

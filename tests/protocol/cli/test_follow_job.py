@@ -14,15 +14,15 @@ from protocol.cli.views.outcome import ExitCode
 from protocol.client.credentials import Access
 from protocol.client.http_client import Daemon, DaemonError
 from protocol.client.sse_client import Gone
-from tests.protocol.cli.messages import ID, told_job, told_source
+from tests.protocol.cli.messages import ID, job_json, source_json
 from tests.protocol.client.test_http_client import Answer, answering, refusal
 
 
-class Told:
+class AnsweringApi:
     """What the daemon answers next, and what was said to people."""
 
     def __init__(self) -> None:
-        self.answer: Answer = (200, told_job(told_source(0)))
+        self.answer: Answer = (200, job_json(source_json(0)))
         self.stderr = io.StringIO()
 
     def ask(self, *_: Any) -> Answer:
@@ -37,7 +37,7 @@ AWAY = (503, refusal("the jobs process is away"))
 
 
 def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
-    api = Told()
+    api = AnsweringApi()
     with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
         looker = api.looker(daemon)
         assert looker.look(now_s=0.0) is None
@@ -45,7 +45,7 @@ def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
         for second in range(1, 30):
             assert looker.look(now_s=float(second)) is None
             assert looker.due_s == second + LOOK_S
-        api.answer = (200, told_job(told_source(0), state="sealed", outcome="sealed"))
+        api.answer = (200, job_json(source_json(0), state="sealed", outcome="sealed"))
         assert looker.look(now_s=31.0) == ExitCode.SEALED
     notes = [line for line in api.stderr.getvalue().splitlines() if line.startswith("note: ")]
     assert notes == [
@@ -55,7 +55,7 @@ def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
 
 
 def test_it_is_not_waited_for_for_ever_nor_at_the_beginning() -> None:
-    api = Told()
+    api = AnsweringApi()
     with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
         looker = api.looker(daemon)
         looker.look(now_s=0.0)
@@ -69,7 +69,7 @@ def test_it_is_not_waited_for_for_ever_nor_at_the_beginning() -> None:
 
 
 def test_a_job_that_is_deleted_meanwhile_ends_it_at_once() -> None:
-    api = Told()
+    api = AnsweringApi()
     with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
         looker = api.looker(daemon)
         looker.look(now_s=0.0)
@@ -79,7 +79,7 @@ def test_a_job_that_is_deleted_meanwhile_ends_it_at_once() -> None:
 
 
 def test_news_bring_the_next_look_closer_and_progress_no_closer_than_its_pace() -> None:
-    api = Told()
+    api = AnsweringApi()
     with answering(api.ask) as url, Daemon(Access(url=url)) as daemon:
         looker = api.looker(daemon)
         looker.look(now_s=10.0)

@@ -15,13 +15,13 @@ from protocol.cli.views.job_table import job_line, job_lines, target_fields, tar
 from protocol.cli.views.lines import JsonRows
 from protocol.cli.views.monitor import PlainMonitor, event_line, job_row, monitor_lines
 from protocol.client.saved_pool import Pool
-from tests.protocol.cli.messages import ID, told_job, told_source
+from tests.protocol.cli.messages import ID, job_json, source_json
 
 EVIL = "\x1b]0;evil\x07\u202e"
 
 
 def test_jobs_are_a_table_with_short_ids() -> None:
-    head, row = job_lines([told_job(told_source(0), told_source(1))])
+    head, row = job_lines([job_json(source_json(0), source_json(1))])
     assert head.split() == ["id", "state", "done", "size", "rate", "left", "sources", "name"]
     assert re.split(" {2,}", row) == ["3f0c9f0e", "riding", "37 %", "1000 B", "50 B/s", "13 s", "1/2", "tide.flac"]
     assert job_lines([]) == []
@@ -41,11 +41,11 @@ def test_jobs_are_a_table_with_short_ids() -> None:
     ],
 )
 def test_one_job_in_a_line(members: dict[str, Any], line: str) -> None:
-    assert job_line(told_job(**members)) == line
+    assert job_line(job_json(**members)) == line
 
 
 def test_no_table_or_line_has_anything_that_a_terminal_acts_on() -> None:
-    job = told_job(name=EVIL, reason=EVIL, phase=EVIL, leftS=None)
+    job = job_json(name=EVIL, reason=EVIL, phase=EVIL, leftS=None)
     pool = Pool().with_source("http://h/x", size_bytes=5, name=EVIL)
     event = {"timestamp": "2026-11-25T15:00:00.000Z", "type": EVIL, "job": ID, "data": {"reason": EVIL, "url": EVIL}}
     why = {"text": "", "bindings": [{"kind": EVIL, "text": EVIL}]}
@@ -82,7 +82,7 @@ def test_what_happened_is_a_line(kind: str, data: dict[str, Any], words: str) ->
 
 
 def test_the_monitor_fits_every_terminal() -> None:
-    jobs = [told_job(told_source(0), name="n" * 300, storedBytes=n) for n in range(50)]
+    jobs = [job_json(source_json(0), name="n" * 300, storedBytes=n) for n in range(50)]
     for width in (10, 40, 80, 200):
         lines = monitor_lines(jobs, width, 24)
         assert len(lines) < 24
@@ -96,7 +96,7 @@ def test_where_nothing_can_be_drawn_the_monitor_repeats_itself_only_now_and_then
     out = io.StringIO()
     shown = PlainMonitor(out)
     for tenth in range(200):
-        shown.jobs([told_job()], now_s=tenth / 10)
+        shown.jobs([job_json()], now_s=tenth / 10)
     assert len(out.getvalue().splitlines()) == 2
 
 
@@ -107,7 +107,7 @@ def test_limits_are_said_with_their_units() -> None:
 
 def test_a_shell_is_proposed_nothing_that_it_could_act_on() -> None:
     evil = "\\\"; touch x; $(id) `id` ' \n\x1b: <>|&*?[]{}~#!%"
-    jobs = [told_job(name=evil), told_job(id="$(id)"), told_job(id=ID.replace("3", "4"), name=None, term="tide")]
+    jobs = [job_json(name=evil), job_json(id="$(id)"), job_json(id=ID.replace("3", "4"), name=None, term="tide")]
     offered = proposed(jobs, "")
     assert [id for id, _ in offered] == [ID, ID.replace("3", "4")]
     assert all(re.fullmatch(r"[\w .,+-]*", words) for _, words in offered)

@@ -175,7 +175,7 @@ def test_after_the_end_no_row_says_what_a_source_is_doing(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_after_the_end_the_rates_are_whole_and_machines_are_told_apart_by_their_ports(width: int) -> None:
+def test_after_the_end_the_rates_are_whole_and_machines_are_reported_apart_by_their_ports(width: int) -> None:
     board = ProgressState("the file")
     board.take(opened())
     for port in (21900, 21901):

@@ -224,7 +224,7 @@ def test_verbose_has_a_line_for_each_chunk() -> None:
     assert plain_of((0.0, arrived())) == []
 
 
-def test_a_peer_s_chunks_are_told_by_its_name_and_summed_up() -> None:
+def test_a_peer_s_chunks_are_reported_by_its_name_and_summed_up() -> None:
     name = peer_row(0, "user 1", phase="flowing").name
     assert plain_of((0.0, arrived(name)), verbose=True) == ["✓ user 1 chunk 0 @ 2847 KB/s [1/512]"]
     rows = [peer_row(0, "user 1", phase="", stored=4 * MIB, stops=2), row(1, "http://two/x", stored=MIB)]
@@ -264,7 +264,7 @@ def test_a_reader_that_leaves_silences_the_writer_and_nothing_else() -> None:
     os.close(reading)
     with os.fdopen(writing, "w", encoding="utf-8") as stream:
         lines = LineWriter(stream)
-        lines.write("nobody reads this")
+        lines.write("no one reads this")
         lines.write("nor this")
 
 

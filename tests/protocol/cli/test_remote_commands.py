@@ -15,7 +15,7 @@ from tests.protocol.cli.test_app import run
 
 README = Path(__file__).parents[3] / "README.md"
 NOWHERE = "http://127.0.0.1:9"
-"""Where nobody is."""
+"""Where no one is."""
 
 
 @pytest.fixture(autouse=True)

@@ -100,9 +100,9 @@ def test_a_search_without_result_says_why_in_one_line(state: str, refused: str, 
 
 
 def test_what_was_found_before_a_failure_is_shown_and_is_a_failure() -> None:
-    found = replace(FOUND, state="refused", refused="somebody else has logged in")
+    found = replace(FOUND, state="refused", refused="someone else has logged in")
     stdout, stderr = shown(found)
     assert len(stdout.splitlines()) == 3
-    assert stderr == "search failed: somebody else has logged in\n"
+    assert stderr == "search failed: someone else has logged in\n"
     assert search_exit_code(found) == 3
     assert search_exit_code(FOUND) == 0

@@ -43,7 +43,7 @@ def answering(ask: Ask) -> Iterator[str]:
         do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
+            """No one reads it."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -92,7 +92,7 @@ def test_without_a_key_it_is_said_how_to_give_one() -> None:
             daemon.job("x")
 
 
-def test_nobody_there_is_said_with_the_reason() -> None:
+def test_no_one_there_is_said_with_the_reason() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -144,7 +144,7 @@ def uuid_of(number: int) -> str:
 
 @contextmanager
 def listing(count: int) -> Iterator[Daemon]:
-    """A daemon with so many jobs, in pages."""
+    """A daemon with a given number of jobs, in pages."""
 
     def ask(_method: str, path: str, _headers: dict[str, str]) -> Answer:
         query = parse_qs(urlsplit(path).query)

@@ -192,7 +192,7 @@ def test_a_password_that_everybody_can_read_is_warned_of() -> None:
     assert not any("password" in note for note in loaded(**LOGIN).notes)
 
 
-def test_who_shares_nothing_is_told_what_comes_of_it() -> None:
+def test_a_user_without_shares_reads_what_comes_of_it() -> None:
     assert any("ban those who share nothing" in note for note in loaded(**LOGIN).notes)
     Path("music").mkdir()
     written(FILE_LOGIN + "shared_folders = ['music', 'gone']\n")

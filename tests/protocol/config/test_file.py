@@ -399,7 +399,7 @@ def test_a_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert made_api_key(str(tmp_path)) == (key, path, False)
     assert session_key(str(tmp_path)) == session_key(str(tmp_path)) != key.encode()
     Path(path).write_text("")
-    assert made_api_key(str(tmp_path))[0] not in ("", key), "one that says nothing is made anew"
+    assert made_api_key(str(tmp_path))[0] not in ("", key), "one that says nothing is made again"
 
 
 names = st.text("abc", min_size=1, max_size=3)

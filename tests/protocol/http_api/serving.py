@@ -39,7 +39,7 @@ STATELESS: Final = (
 )  # fmt: skip
 
 
-def nobody(_to: str, _message: Message) -> Iterable[GatewayInbox]:
+def no_answers(_to: str, _message: Message) -> Iterable[GatewayInbox]:
     return ()
 
 
@@ -71,7 +71,7 @@ class Api:
 
 
 def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
-    """Nobody is asked for a key."""
+    """No request needs a key."""
     daemon = DaemonSettings(state=f"{folder}/state", downloads=f"{folder}/downloads")
     return Settings(daemon=daemon, api=ApiSettings(**{"authentication": False, **api}), jwt_key=b"k" * 32)
 
@@ -109,7 +109,7 @@ def _routes_for(gateway: Gateway) -> Iterator[Mapping[MakeRouter, APIRouter]]:
 
 @contextmanager
 def serving(
-    answer: Answer = nobody,
+    answer: Answer = no_answers,
     settings: Settings | None = None,
     *,
     documents: Documents | None = None,

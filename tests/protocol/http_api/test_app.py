@@ -22,7 +22,7 @@ def job_manager(_to: str, message: Message) -> Iterable[GatewayInbox]:
     return answered(message.request) if isinstance(message, GetCounts) else ()
 
 
-def test_the_process_is_alive_whoever_answers_and_ready_when_the_job_manager_does() -> None:
+def test_the_process_is_alive_whatever_answers_and_ready_when_the_job_manager_does() -> None:
     with serving(job_manager) as api:
         assert api.client.get("/health").json() == {"status": "alive"}
         assert api.client.get("/health/ready").json() == {"status": "ready", "login": "none"}

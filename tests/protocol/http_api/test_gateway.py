@@ -1,4 +1,4 @@
-"""The gateway: questions find their answers, and nobody waits for one that will not come."""
+"""The gateway: questions find their answers, and no one waits for one that will not come."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -72,7 +72,7 @@ def test_a_refusal_is_raised_with_all_it_says() -> None:
     def answer(gateway: Gateway, _to: str, message: Any) -> None:
         gateway.receive(RequestRefused(request=message.request, kind="conflict", field="state", detail="it has ended"))
 
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         with pytest.raises(RefusedError) as caught:
             await gateway.ask(JOB_MANAGER, COUNTS)
         assert (caught.value.kind, caught.value.field, caught.value.detail) == ("conflict", "state", "it has ended")
@@ -81,7 +81,7 @@ def test_a_refusal_is_raised_with_all_it_says() -> None:
 
 
 def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhere() -> None:
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         with pytest.raises(UnavailableError, match="jobs did not answer"):
             await gateway.ask(JOB_MANAGER, COUNTS, wait_s=0.01)
         gateway.receive(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
@@ -105,13 +105,13 @@ def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is
     with_gateway(played)
 
 
-def test_the_death_of_somebody_else_disturbs_no_question() -> None:
+def test_the_death_of_another_disturbs_no_question() -> None:
     def answer(gateway: Gateway, _to: str, message: Any) -> None:
         gateway.receive(ProcessLost(process="hub", detail="died", restart_s=0.0))
         for part in answered(message.request):
             gateway.receive(part)
 
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         assert (await gateway.ask(JOB_MANAGER, COUNTS)).bodies
 
     with_gateway(played, answer)
@@ -130,11 +130,11 @@ def test_a_talk_hears_its_own_search_only() -> None:
             locked=False,
         )
 
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         with gateway.open_request() as pending:
             asked = StartSearch(search=pending.number, term="a", wait_s=1.0, reply_to=gateway.address)
             pending.post(SESSION, asked)
-            gateway.receive(hit(pending.number + 1, "somebody"))
+            gateway.receive(hit(pending.number + 1, "someone"))
             gateway.receive(hit(pending.number, "mine"))
             gateway.receive(SearchEnded(search=pending.number, peers=1, refused=""))
             assert await pending.next(wait_s=1.0) == hit(pending.number, "mine")
@@ -147,7 +147,7 @@ def test_a_talk_hears_its_own_search_only() -> None:
 def test_a_talk_that_is_not_read_is_bounded_and_still_hears_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_module, "REPLIES_MAX", 3)
 
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         with gateway.open_request() as pending:
             for _ in range(10):
                 gateway.receive(RequestAnswered(request=pending.number, body=b"", total=0, last=False))
@@ -163,10 +163,10 @@ def event(serial: int) -> EventOccurred:
     return EventOccurred(serial=serial, at_ms=0, kind="job.queued", id="", data=b"{}")
 
 
-def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_listener_loses_the_oldest_events_and_is_reported_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_module, "EVENTS_QUEUED_MAX", 3)
 
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         with gateway.listen() as slow, gateway.listen() as quick:
             seen = []
             for serial in range(1, 6):
@@ -179,7 +179,7 @@ def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatc
 
 
 def test_closing_ends_every_stream_and_question() -> None:
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0))
         with gateway.listen() as listener:
             hearing = asyncio.ensure_future(listener.next(wait_s=60.0))
@@ -192,8 +192,8 @@ def test_closing_ends_every_stream_and_question() -> None:
     with_gateway(played)
 
 
-def test_only_so_many_listen() -> None:
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+def test_only_a_bounded_number_listen() -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         gateway.settings = open_settings(streams_max=1)
         with gateway.listen(), pytest.raises(RefusedError), gateway.listen():
             pass
@@ -204,7 +204,7 @@ def test_only_so_many_listen() -> None:
 
 
 def test_another_configuration_comes_in_parts_and_holds_when_the_last_one_is_there() -> None:
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         before = gateway.settings
         hooks = tuple(Webhook(name=f"hook{number}", url="http://h/" + "x" * 1900) for number in range(50))
         after = replace(open_settings(streams_max=7), webhooks=hooks)
@@ -225,7 +225,7 @@ def decoded(message: ConfigureGateway) -> ConfigureGateway:
 
 
 def test_the_latest_word_about_the_login_is_kept() -> None:
-    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _posted: list[tuple[str, Any]]) -> None:
         gateway.receive(SessionChanged(state="online", detail="", final=False))
         assert gateway.session is not None
         assert gateway.session.state == "online"

@@ -8,7 +8,7 @@ from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import GetCounts, HealthReported, ProcessLost, SessionChanged
 from tests.protocol.http_api.events.event_store import Book
 from tests.protocol.http_api.rows import counts_row
-from tests.protocol.http_api.serving import Api, answered, nobody, serving
+from tests.protocol.http_api.serving import Api, answered, no_answers, serving
 
 
 def health(process: str) -> HealthReported:
@@ -28,7 +28,7 @@ def shown(api: Api) -> dict[tuple[str, str], float]:
     }
 
 
-def test_jobs_bytes_and_every_process_are_told() -> None:
+def test_jobs_bytes_and_every_process_are_reported() -> None:
     with serving(Book().answer) as api:
         api.say(health("hub"), health("store"), SessionChanged(state="online", detail="", final=False))
         api.say(ProcessLost(process="store", detail="killed"))
@@ -46,7 +46,7 @@ def test_jobs_bytes_and_every_process_are_told() -> None:
 
 
 def test_without_a_job_manager_there_are_no_numbers() -> None:
-    with serving(nobody) as api:
+    with serving(no_answers) as api:
         api.say(ProcessLost(process="jobs", detail="killed"))
         answer = api.client.get("/metrics")
         for _ in range(20):  # it may be asked before the loss is heard

@@ -122,7 +122,7 @@ def test_messages_cannot_be_changed() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_nobody_packed_are_a_bad_frame(frame: bytes) -> None:
+def test_bytes_that_no_one_packed_are_a_bad_frame(frame: bytes) -> None:
     try:
         message = decode(frame)
     except BadFrame:

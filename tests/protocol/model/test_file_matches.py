@@ -82,7 +82,7 @@ def test_those_who_would_send_soonest_come_first() -> None:
     assert [each.peer for each in targets.best()[0].ranked()] == ["fast", "slow", "queued", "long"]
 
 
-def test_only_so_many_become_candidates_and_none_twice() -> None:
+def test_only_a_bounded_number_become_candidates_and_none_twice() -> None:
     targets = FileMatches()
     for number in range(50):
         targets.add(hit(f"peer{number:02}"))

@@ -75,7 +75,7 @@ def test_a_first_source_that_keeps_silent_does_not_hold_up_the_job() -> None:
     assert target.spec.name == "other.bin"
 
 
-def test_nobody_is_waited_for_when_the_name_is_what_the_first_address_ends_in() -> None:
+def test_no_one_is_waited_for_when_the_name_is_what_the_first_address_ends_in() -> None:
     state = job(2)
     assert said(deliver(state, probed(1, SIZE, name="f")), OpenPartFile)
 
@@ -208,7 +208,7 @@ def test_a_source_that_says_no_size_is_not_used_where_others_do() -> None:
     assert state.sources[1].state.value == "banned"
 
 
-def test_nobody_can_deliver_and_every_reason_is_told() -> None:
+def test_no_source_can_deliver_and_every_reason_is_reported() -> None:
     state = job(2)
     deliver(state, failed(0))
     (ended,) = said(deliver(state, failed(1, FaultKind.FORBIDDEN)), JobEnded)

@@ -26,7 +26,7 @@ def test_it_holds_what_a_plain_list_would_hold(puts: list[tuple[int, int, int]])
     assert shown == plain
 
 
-def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None:
+def test_what_records_name_is_reported_as_the_source_that_has_the_name_now() -> None:
     owners = Contributors()
     owners.put(0, 4, recorded(77))
     owners.put(4, 6, 1)
@@ -37,7 +37,7 @@ def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None
     assert (part.request, part.last) == (5, True)
 
 
-def test_many_runs_are_told_in_parts_that_fit_a_frame() -> None:
+def test_many_runs_are_reported_in_parts_that_fit_a_frame() -> None:
     owners, count = Contributors(), 2 * RUNS_PER_MESSAGE + 3
     for at in range(count):
         owners.put(2**40 + 2 * at, 2**40 + 2 * at + 1, at % 2)
@@ -47,6 +47,6 @@ def test_many_runs_are_told_in_parts_that_fit_a_frame() -> None:
     assert max(len(encode(part)) for part in parts) < FRAME_BYTES_MAX
 
 
-def test_nothing_is_told_in_one_empty_part() -> None:
+def test_nothing_is_reported_in_one_empty_part() -> None:
     (part,) = Contributors().messages(1, 3, {})
     assert (part.firsts, part.last) == ((), True)

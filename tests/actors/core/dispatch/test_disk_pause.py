@@ -107,7 +107,7 @@ def test_it_goes_on_with_what_the_disk_still_holds() -> None:
     posts = tell(state, holding(0, 2), OPENED, at_s=NOW_S + 3)
     assert state.phase is Phase.RIDING
     assert drawn(state) == "##aaaa"
-    assert state.sources[0].chunks == 0, "what the disk lost is nobody's any more"
+    assert state.sources[0].chunks == 0, "what the disk lost is no one's any more"
     assert [note.text for note in said(posts, JobNoted)] == ["goes on: " + OPENED.message]
     [*_, progressed] = said(tell(state, Ticked(), at_s=NOW_S + 3.5), JobProgressed)
     assert (progressed.state, progressed.reason, progressed.stored_bytes) == ("riding", "", 2 * CHUNK)
@@ -180,7 +180,7 @@ def test_sources_that_are_all_out_meanwhile_do_not_end_a_paused_job() -> None:
     assert said(tell(state, Ticked(), at_s=NOW_S + 100), JobEnded) == []
 
 
-def test_a_file_of_unknown_size_is_begun_anew() -> None:
+def test_a_file_of_unknown_size_is_begun_again() -> None:
     state = board("##a", rates={"a": 1}, sized=False)
     tell(state, FULL, released(state, "a", FaultKind.REVOKED))
     assert target_of(tell(state, Ticked(), at_s=NOW_S + 2)).spec.size_bytes == -1

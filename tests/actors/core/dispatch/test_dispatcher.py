@@ -76,7 +76,7 @@ def opening(sources: str = "ab", *, name: str = "") -> DispatchState:
 
 
 def passing(state: DispatchState, *, seconds: float, from_s: float = 0.0) -> list[Post]:
-    """Nobody says anything while time passes."""
+    """No one says anything while time passes."""
     return [
         post for step in range(1, int(2 * seconds)) for post in tell(state, Ticked(), at_s=NOW_S + from_s + step / 2)
     ]
@@ -93,7 +93,7 @@ def sealing() -> DispatchState:
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
-def test_the_name_is_what_the_lowest_source_proposes_whoever_answers_first(order: str) -> None:
+def test_the_name_is_what_the_lowest_source_proposes_whatever_answers_first(order: str) -> None:
     state = opening()
     posts = [post for source in order for post in tell(state, probed(source, SIZE, name=f"says {source}"))]
     assert target_of(posts).spec.name == "says a"
@@ -160,7 +160,7 @@ def test_resumed_bytes_are_counted_to_the_byte_though_the_last_chunk_is_short(si
     assert drawn(state) == "#aa#"
 
 
-def test_a_source_of_unknown_size_is_used_when_nobody_knows_better() -> None:
+def test_a_source_of_unknown_size_is_used_when_no_one_knows_better() -> None:
     state = board(".", sources="a", fronts="a", sized=False)
     tell(state, stored(state, "a", 0, 3))
     posts = tell(state, finished(state, "a", 4, size_bytes=3 * CHUNK + 1))
@@ -192,7 +192,7 @@ def test_everybody_may_forget_a_job_after_its_last_word() -> None:
     assert reported[-1] == POOL, "who has the dispatcher stopped hears of it last: nothing may be said after that"
 
 
-def test_without_a_watcher_nobody_is_told_and_the_job_ends_all_the_same() -> None:
+def test_without_a_watcher_no_one_is_reported_and_the_job_ends_all_the_same() -> None:
     state = DispatchState(wanted(expected=1, watcher=""), now_s=NOW_S)
     posts = tell(state, joined("a"), refused("a"))
     assert state.phase is Phase.ENDED
@@ -269,7 +269,7 @@ def test_a_file_that_is_there_already_ends_the_job_before_anything_is_asked_for(
     assert tell(riding, there) == [], "only an answer to the opening can say so"
 
 
-def test_a_file_nobody_asked_to_seal_cannot_be_sealed() -> None:
+def test_a_file_no_one_asked_to_seal_cannot_be_sealed() -> None:
     state = board("aaaa")
     assert tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa")) == []
 
@@ -286,12 +286,12 @@ def test_a_body_shorter_than_what_is_stored_ends_the_job_with_a_reason() -> None
     assert [ended.state for ended in said(passing(state, seconds=100, from_s=4), JobEnded)] == ["disagreed"]
 
 
-def test_of_unknown_size_nobody_is_asked_for_chunks_that_no_file_has() -> None:
+def test_of_unknown_size_no_one_is_asked_for_chunks_that_no_file_has() -> None:
     state = board(".", sources="ab", sized=False)
     assert max(lease.first for lease in board_of(state).leases.values()) == 0
 
 
-def test_a_worker_told_to_hang_up_after_a_long_ride_is_awaited_too() -> None:
+def test_a_worker_ordered_to_hang_up_after_a_long_ride_is_awaited_too() -> None:
     state, at_s = board("aaaabbbb", rates={"a": 1, "b": 1}), NOW_S
     while at_s < NOW_S + 50:
         at_s += 1

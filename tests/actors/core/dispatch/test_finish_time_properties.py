@@ -147,7 +147,7 @@ def test_until_the_common_finish_all_rates_send_just_what_is_left(
 
 
 @given(st.floats(0.0, 1e9), st.floats(0.0, 5.0))
-def test_where_nobody_sends_the_finish_is_a_start_away(left: float, setup_s: float) -> None:
+def test_where_no_one_sends_the_finish_is_a_start_away(left: float, setup_s: float) -> None:
     assert rates(left_bytes=left).finish_with(0.0, setup_s, now_s=NOW_S) == NOW_S + setup_s
 
 

@@ -215,7 +215,7 @@ def test_an_unknown_user_begins_right_ahead_of_a_slow_sender_and_goes_to_the_end
 
 
 @pytest.mark.parametrize(("size", "chunks"), [(60, 1), (400, 4), (3000, 11)])
-def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_nobody_is_cut_short(
+def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_no_one_is_cut_short(
     size: int, chunks: int
 ) -> None:
     state = gated("a" * size, a=0.5)

@@ -72,7 +72,7 @@ WITH_UNMEASURED = st.builds(lambda one, others: [one, *others], UNMEASURED, some
 
 
 @given(cases(st.just([]), free=st.just(0.0)))
-def test_while_nobody_sends_any_user_joins_but_one_known_to_be_late_beside_another_who_waits_for_it(case: Case) -> None:
+def test_while_no_one_sends_any_user_joins_but_one_known_to_be_late_beside_another_who_waits_for_it(case: Case) -> None:
     rate, left = case.candidate.rate_bytes_s, case.outlook.left_bytes
     others_s = [left / user.rate_bytes_s for user in case.outlook.users.values() if user.rate_bytes_s > 0]
     late_s = left / rate - min(others_s) if rate > 0 else 0.0
@@ -82,7 +82,7 @@ def test_while_nobody_sends_any_user_joins_but_one_known_to_be_late_beside_anoth
 
 
 @given(cases(WITH_UNMEASURED))
-def test_beside_a_sender_that_is_not_measured_nobody_joins(case: Case) -> None:
+def test_beside_a_sender_that_is_not_measured_no_one_joins(case: Case) -> None:
     assert case.decide() is case.held_or_shut
 
 
@@ -198,7 +198,7 @@ def test_a_forecast_is_of_the_best_single_user_and_of_all_beside_the_mirrors(
 def test_the_gate_opens_where_all_together_save_enough_beside_the_best_and_beside_those_that_send(
     alone_s: float, single_s: float, together_s: float, patience_s: float
 ) -> None:
-    """While nobody sends, beside the best."""
+    """While no one sends, beside the best."""
     befores_s = [single_s, alone_s] if alone_s >= 0 else [single_s]
     enough = [saved_s >= patience_s for saved_s in (each - together_s for each in befores_s)]
     enough += [each - together_s >= gate.GAIN_SHARE * each for each in befores_s]

@@ -77,7 +77,7 @@ def test_a_known_user_takes_what_makes_both_finish_together_without_what_a_limit
 def test_an_unknown_user_begins_right_ahead_of_where_the_sender_will_be(
     chunks: int, came: float, held: float, times: float
 ) -> None:
-    """The nearer the quicker its sample was, of which nobody knows how quick it is."""
+    """The nearer the quicker its sample was, of which no one knows how quick it is."""
     state, gate = gated("a" * chunks, a=held)
     lease, source = lease_of(state, "a"), peer(state, "b", held * times, rate_guessed=times > 0)
     read(lease, came)
@@ -115,7 +115,7 @@ def test_of_those_that_send_the_last_to_finish_is_cut_if_it_may_be(other: str, k
     assert placed.victim is (late if cut else lease_of(state, "a"))
 
 
-def test_who_comes_while_nobody_sends_gets_the_longest_gap_and_beside_a_sender_a_part() -> None:
+def test_who_comes_while_no_one_sends_gets_the_longest_gap_and_beside_a_sender_a_part() -> None:
     state, gate = gated("..##......")
     assert gate.place("swarm", peer(state, "b", 1.0), NOW_S) == FreeRange(4, 10)
     state, gate = gated("aaaa..##......", a=1.0)
@@ -186,7 +186,7 @@ def test_one_of_whom_nothing_is_known_sends_a_sample_unless_its_queue_is_long(
 
 
 @pytest.mark.parametrize("board_of", [{"mode": "race"}, {"total": -2}], ids=str)
-def test_in_a_race_and_of_a_file_of_unknown_size_nobody_is_sampled(board_of: dict[str, Any]) -> None:
+def test_in_a_race_and_of_a_file_of_unknown_size_no_one_is_sampled(board_of: dict[str, Any]) -> None:
     state, gate = gated("a" * 600, a=0.5, **board_of)
     for gate.is_open in (True, False):
         assert gate.decide(peer(state, "b"), NOW_S) is not Decision.SAMPLE

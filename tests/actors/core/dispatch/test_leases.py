@@ -68,7 +68,7 @@ def test_a_word_about_a_lease_long_over_changes_nothing() -> None:
     assert state.sources[0].state is SourceState.ACTIVE
 
 
-def test_the_same_end_told_twice_counts_once() -> None:
+def test_the_same_end_reported_twice_counts_once() -> None:
     state = board("aaaa", rates={"a": 1.0})
     end = finished(0, 1, 2, stopped=True)
     deliver(state, end, end)
@@ -108,7 +108,7 @@ def test_a_stalled_ride_is_hung_up_and_its_source_waits() -> None:
     assert not state.sources[0].is_ready(NOW_S)
 
 
-def test_a_worker_that_was_told_to_stop_is_busy_until_it_answers() -> None:
+def test_a_worker_that_was_ordered_to_stop_is_busy_until_it_answers() -> None:
     state = board("aaaa", rates={"a": 1.0})
     deliver(state, slowed(0, 1), stalled(0, 1))
     posts = deliver(state, Ticked(), now_s=NOW_S + 5)
@@ -205,7 +205,7 @@ def test_sealed_is_the_last_word_and_everybody_may_forget_the_job() -> None:
     assert deliver(state, Ticked(), stored(0, 1, 0, 1)) == []
 
 
-def test_nobody_can_seal_what_is_not_complete() -> None:
+def test_no_one_can_seal_what_is_not_complete() -> None:
     state = board("##a", rates={"a": 1.0})
     assert not said(deliver(state, FileSealed(job=1, path="/box/f", digest_hex="ab")), JobEnded)
     assert state.phase is Phase.RIDING

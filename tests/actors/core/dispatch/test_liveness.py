@@ -1,7 +1,7 @@
 """One honest source among others that do anything: whatever happened before, the file is whole in the end.
 
 The machine plays workers that obey and an Assembler that remembers, so that what it says is what could really be said:
-besides that, old words are said again, and words about nobody and nothing. `HONEST` never fails; all the others may.
+besides that, old words are said again, and words about no one and nothing. `HONEST` never fails; all the others may.
 """
 
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ class Job(RuleBasedStateMachine):
 
     def hear(self, post: Post) -> None:
         known = {ASSEMBLER, POOL, WATCHDOG, FRONT, dispatcher_address(JOB)}
-        assert post.to in known | {address(letter(source)) for source in self.workers}, "nobody lives there"
+        assert post.to in known | {address(letter(source)) for source in self.workers}, "no one lives there"
         match post.message:
             case ProbeSource(source=source):
                 self.workers[source].asked = True
@@ -363,7 +363,7 @@ class Job(RuleBasedStateMachine):
             assert ended.state == "sealed" or ended.reason
 
     def teardown(self) -> None:
-        """From here on the honest source does its work, nobody else says a word, and time passes."""
+        """From here on the honest source does its work, no one else says a word, and time passes."""
         if not hasattr(self, "seen"):
             return
         until_s = self.now_s + 900.0

@@ -35,7 +35,7 @@ def sizes(picture: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("chunks", "sources", "each"), [(64, "abcd", 1), (640, "ab", 20), (960, "abc", 20)])
-def test_sources_nobody_has_measured_take_a_sixteenth_of_the_file_together(
+def test_sources_no_one_has_measured_take_a_sixteenth_of_the_file_together(
     chunks: int, sources: str, each: int
 ) -> None:
     state = board("." * chunks, sources=sources)
@@ -190,7 +190,7 @@ def test_a_ride_that_is_nearly_over_is_not_disturbed() -> None:
     assert drawn(state) == "####aa"
 
 
-def test_nobody_is_cut_for_a_source_that_would_begin_too_late() -> None:
+def test_no_one_is_cut_for_a_source_that_would_begin_too_late() -> None:
     state = board("####aa", rates={"a": 1})
     ready(state, "b", rate=1, setup_s=5.0)
     assert drawn(state) == "####aa"

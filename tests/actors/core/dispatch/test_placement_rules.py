@@ -112,7 +112,7 @@ def test_only_a_user_that_touches_free_chunks_gives_back_once_the_finish_is_know
 def test_free_chunks_are_reached_over_stored_ones_where_a_start_costs_a_stop(
     held: int, stored: int, rate: float, user: bool, offset_ok: bool
 ) -> None:
-    """Over few of them; a transfer that could only begin anew goes over as many as the time allows."""
+    """Over few of them; a transfer that could only begin again goes over as many as the time allows."""
     state = ridden("a" * held + "#" * stored + "." * 6, "a" if user else "", a=rate)
     state.sources[0].traits = replace(state.sources[0].traits, offset_ok=offset_ok)
     view = view_of(state)

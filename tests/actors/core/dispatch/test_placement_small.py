@@ -190,7 +190,7 @@ def test_a_source_without_offsets_gets_no_tail_it_would_reach_after_everybody_is
     assert "b" not in drawn(state)[12:]
 
 
-def test_a_source_without_offsets_that_nobody_has_measured_takes_no_tail() -> None:
+def test_a_source_without_offsets_that_no_one_has_measured_takes_no_tail() -> None:
     state = board("a" * 20 + "c" * 20, rates={"a": 1.0, "c": 0.01})
     serve(state, "b", offset_ok=False)
     assert "b" not in drawn(state)[20:]

@@ -1,4 +1,4 @@
-"""The store dies in the middle of a job, a new one opens the target again: what is on disk counts, nobody is blamed."""
+"""The store dies in the middle of a job, a new one opens the target again: what is on disk counts, no one is blamed."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def test_rides_go_on_and_what_was_handed_over_is_handed_over_again() -> None:
     ]
 
 
-def test_chunks_that_were_written_but_not_told_of_are_stored() -> None:
+def test_chunks_that_were_written_but_not_reported_are_stored() -> None:
     state = riding("##aaaabb", {"a": 1.0, "b": 1.0})
     reopened(state, "####..#.")
     assert drawn(state) == "####aa#b"
@@ -112,7 +112,7 @@ def test_a_new_lease_names_the_new_store() -> None:
     assert granted.store == 1
 
 
-def test_nobody_is_blamed_for_silence_while_nobody_stores() -> None:
+def test_no_one_is_blamed_for_silence_while_no_one_stores() -> None:
     state = riding("##aa", {"a": 1.0})
     add(state, "b", 1.0)
     lease = lease_of(state, "a")
@@ -143,7 +143,7 @@ def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
     assert state.phase is Phase.SEALING
 
 
-def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_learned() -> None:
+def test_a_file_of_which_no_one_had_announced_the_size_is_asked_for_by_what_was_learned() -> None:
     state = riding("##aa", {"a": 1.0})
     state._store_recovery.ask(admission.open_request(state.job, -1, "f"))
     state._out.take()

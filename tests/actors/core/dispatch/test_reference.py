@@ -35,7 +35,7 @@ def sized(draw: st.DrawFn, number: int) -> Source:
 def test_the_size_is_what_most_addresses_say_unless_a_source_has_that_of_the_order(
     drawn: tuple[Source, ...], ordered: int
 ) -> None:
-    """Users, and further connections to one server, have a say where nobody else has one; who is out for that too."""
+    """Users, and further connections to one server, have a say where no one else has one; who is out for that too."""
     voters = [each for each in drawn if each.probed and each.size_bytes >= 0]
     voters = [each for each in voters if each.state is not SourceState.BANNED or each.reason.startswith(OTHER_SIZE)]
     found = preferred_size({each.id: each for each in reversed(drawn)}, ordered)

@@ -42,7 +42,7 @@ def test_a_user_is_asked_for_a_place_and_nothing_is_reserved_for_it() -> None:
     assert state.sources[1].state is SourceState.QUEUED
 
 
-def test_all_candidates_are_asked_at_once_and_nobody_twice() -> None:
+def test_all_candidates_are_asked_at_once_and_no_one_twice() -> None:
     state = board("........")
     for letter in "abc":
         add(state, letter)
@@ -66,7 +66,7 @@ def test_the_first_that_grants_streams_and_the_others_stay_in_their_queues() -> 
     assert "a" in drawn(state)
 
 
-def test_nobody_is_asked_when_there_is_nothing_to_gain() -> None:
+def test_no_one_is_asked_when_there_is_nothing_to_gain() -> None:
     state = user("aa", rates={"a": 1.0}, rate=1.0)  # done in 2 s, a turn comes in 1
     assert not of(deliver(state, Ticked()), EnqueueFile)
 
@@ -74,7 +74,7 @@ def test_nobody_is_asked_when_there_is_nothing_to_gain() -> None:
 # -- turns
 
 
-def test_a_turn_nobody_waits_for_is_declined() -> None:
+def test_a_turn_no_one_waits_for_is_declined() -> None:
     state = user("aaaaaaaa", rates={"a": 1.0}, rate=1.0)
     (declined,) = of(deliver(state, turn(state, 1)), DeclineUpload)
     assert declined.ticket == 7
@@ -101,7 +101,7 @@ def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
     assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
 
 
-def test_a_file_of_which_nobody_says_the_size_is_not_taken_for_an_empty_one() -> None:
+def test_a_file_of_which_no_one_says_the_size_is_not_taken_for_an_empty_one() -> None:
     state = user("........")
     deliver(state, Ticked())
     source = state.sources[1]
@@ -184,7 +184,7 @@ def test_what_a_ride_showed_is_remembered() -> None:
 # -- sizes known from a search, or only by the first turn
 
 
-def test_a_size_that_a_search_told_opens_the_target_before_any_turn() -> None:
+def test_a_size_known_from_a_search_opens_the_target_before_any_turn() -> None:
     state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     posts = deliver(state, joined(0, peer="ann", path="a.flac", size_bytes=5 * CHUNK))
     assert of(posts, OpenPartFile)[0].spec.size_bytes == 5 * CHUNK
@@ -284,7 +284,7 @@ def test_people_see_phase_and_place() -> None:
     assert [(row.phase, row.standing) for row in rows] == [("granted", "active")]
 
 
-def test_a_lost_worker_gives_its_place_up_and_its_successor_asks_anew() -> None:
+def test_a_lost_worker_gives_its_place_up_and_its_successor_asks_again() -> None:
     state = user("........")
     deliver(state, Ticked())
     assert of(deliver(state, SourceLost(job=1, source=1, detail="its process died")), DequeueFile)
@@ -304,7 +304,7 @@ def test_a_place_asked_for_a_worker_that_was_replaced_is_left() -> None:
 # -- the login
 
 
-def test_without_a_login_nobody_waits_and_the_job_says_why() -> None:
+def test_without_a_login_no_one_waits_and_the_job_says_why() -> None:
     state = user("........")
     deliver(state, Ticked())
     deliver(state, session("offline"))

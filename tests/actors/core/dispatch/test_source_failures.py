@@ -48,7 +48,7 @@ from tests.actors.core.dispatch.drawing import (
 
 
 def pass_time(state: DispatchState, source: str, from_s: float, until_s: float) -> list[Post]:
-    """So many seconds after `NOW_S` pass while one source rides on slowly."""
+    """A number of seconds after `NOW_S` pass while one source rides on slowly."""
     out: list[Post] = []
     for step in range(int(10 * from_s), int(10 * until_s) + 1):
         out += tell(state, measured(state, source, received=0.1, rate=0.01), Ticked(), at_s=NOW_S + step / 10)
@@ -117,7 +117,7 @@ def test_a_slow_source_loses_its_lease_to_a_better_one_and_cools() -> None:
 
 
 @pytest.mark.parametrize("other", [FaultKind.NOT_FOUND, FaultKind.SLOW])
-def test_a_source_that_cannot_be_used_is_nobody_better(other: FaultKind) -> None:
+def test_a_source_that_cannot_be_used_is_no_one_better(other: FaultKind) -> None:
     state = board("aaaabbbb", slow="a")
     tell(state, released(state, "b", other))
     assert said(tell(state, slowed(state, "a")), LeaseRevoked) == []
@@ -141,7 +141,7 @@ def test_a_source_that_is_slow_with_its_first_byte_makes_way_for_another() -> No
     assert len(said(tell(state, stalled(state, "a")), LeaseRevoked)) == 1
 
 
-def test_a_source_told_to_hang_up_gets_nothing_before_it_answers() -> None:
+def test_a_source_ordered_to_hang_up_gets_nothing_before_it_answers() -> None:
     state = board("aaaabbbb", slow="b", rates={"a": 1})
     lease = busy_with(state, "b")
     tell(state, stalled(state, "b"))
@@ -255,7 +255,7 @@ def ending(state: DispatchState) -> str:
     return ended.state
 
 
-def test_when_nobody_is_left_the_proven_ones_get_up_to_three_rounds_each_needing_progress() -> None:
+def test_when_no_one_is_left_the_proven_ones_get_up_to_three_rounds_each_needing_progress() -> None:
     state, at_s = board("aaaaaaaa", rates={"a": 1}), NOW_S
     notes: list[str] = []
     for chunk in range(ROUNDS_MAX):
@@ -324,7 +324,7 @@ def test_what_the_user_has_forbidden_is_final_at_once_also_after_bytes(kind: Fau
 # -- another version of the file
 
 
-def test_where_all_sources_have_another_version_the_file_is_fetched_anew() -> None:
+def test_where_all_sources_have_another_version_the_file_is_fetched_again() -> None:
     state = board("##aaaa")
     posts = tell(state, released(state, "a", FaultKind.CHANGED))
     assert [(drop.firsts, drop.stops) for drop in said(posts, DropChunks)] == [((0,), (2,))]

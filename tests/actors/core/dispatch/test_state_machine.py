@@ -205,7 +205,7 @@ class Dispatching(RuleBasedStateMachine):
             assert state.sources[lease.source].busy == lease.id
 
     def teardown(self) -> None:
-        """Left alone, with nobody answering any more, every job ends within its limits."""
+        """Left alone, with no one answering any more, every job ends within its limits."""
         if not hasattr(self, "state"):
             return
         self.tell(StopJob(job=1))

@@ -36,7 +36,7 @@ from tests.actors.core.dispatch.replies import finished, measured, released, sto
         (1, STOPS_PER_DAY - 1, True),
     ],
 )
-def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
+def test_a_user_has_a_number_of_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
     state = user("aaaa............", rates={"a": 1.0}, rate=1.0, stops=stops, stops_before=before)
     assert state.sources[1].budget_spent is is_spent
 
@@ -127,7 +127,7 @@ def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
     assert drawn(state) == "aaaaaaaaaaaaaaaaaaaa"
 
 
-def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
+def test_when_no_one_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
     state = user("........####", "a", 1.0, stops=3)
     assert of(deliver(state, Ticked()), EnqueueFile)
     state = user("........" + 700 * "#", "a", 1.0, stops=0, stops_before=8)

@@ -30,7 +30,7 @@ def comes(state: DispatchState, letter: str, rate: float, *, stops: int = 0) -> 
 
 
 def test_starts_still_to_come_make_the_common_finish_later() -> None:
-    """c is soon done and has to start anew. What it does not send meanwhile is left to a and b."""
+    """c is soon done and has to start again. What it does not send meanwhile is left to a and b."""
     counts = []
     for restart_s in (0.1, 8.0):
         state = ridden("aaaa" + "." * 48 + "cccc####", a=1.0, c=1.0)
@@ -78,7 +78,7 @@ def test_next_to_nothing_is_taken_where_only_a_slower_ride_touches_it() -> None:
     assert comes(ridden("a" + "." * 299 + "c" * 340, a=0.05, c=9.0), "b", 0.08)
 
 
-def test_next_to_nothing_is_taken_where_nobody_rides_on_into_it() -> None:
+def test_next_to_nothing_is_taken_where_no_one_rides_on_into_it() -> None:
     assert comes(ridden("." * 632 + "aaaaaaaa", a=9.0), "b", 0.1)
 
 

@@ -1,4 +1,4 @@
-"""A job that may wait does so when nobody can deliver, says why, and goes on when there is somebody to hope for."""
+"""A job that may wait does so when no one can deliver, says why, and goes on when there is someone to hope for."""
 
 from typing import Any
 
@@ -149,7 +149,7 @@ def test_a_source_that_is_offered_lets_it_go_on() -> None:
     assert (granted.source, granted.first) == (1, 0)
 
 
-def test_a_job_that_never_knew_its_size_opens_when_somebody_tells_it() -> None:
+def test_a_job_that_never_knew_its_size_opens_when_someone_tells_it() -> None:
     state = job()
     deliver(state, joined(0))
     deliver(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
@@ -284,7 +284,7 @@ def nothing(pool: PoolState, search: int, now_s: float) -> list[Post]:
     return pools.posted(pool, SearchEnded(search=search, peers=0, refused=""), now_s=now_s)
 
 
-def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> None:
+def test_a_file_that_no_one_has_is_searched_for_again_more_and_more_seldom() -> None:
     pool, now_s, pauses_s = hunting(), 0.0, list[float]()
     for search in range(1, 10):
         (post,) = nothing(pool, search, now_s)
@@ -298,7 +298,7 @@ def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> 
     assert pauses_s == [min(RESEARCH_FIRST_S * 2**count, RESEARCH_S_MAX) for count in range(9)]
 
 
-def test_a_search_that_brings_somebody_at_last_begins_the_job() -> None:
+def test_a_search_that_brings_someone_at_last_begins_the_job() -> None:
     pool = hunting()
     nothing(pool, 1, 0.0)
     pools.posted(pool, Ticked(), now_s=100.0)

@@ -133,7 +133,7 @@ def test_a_user_that_is_dropped_gets_its_place_back(turn: bool) -> None:
     assert said(posts, DeclineUpload) == []
 
 
-def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
+def test_no_one_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
     state = DispatchState(wanted(source_count=2), now_s=NOW_S)
     deliver(state, left(1), joined(0))
     posts = deliver(state, probed(0, 5 * CHUNK, name="f"))
@@ -143,7 +143,7 @@ def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
     assert list(state.sources) == [0], "its worker was on the way"
 
 
-def test_a_job_waits_for_those_who_are_searched_for_and_for_nobody_once_it_heard_that_there_are_none() -> None:
+def test_a_job_waits_for_those_who_are_searched_for_and_for_no_one_once_it_heard_that_there_are_none() -> None:
     state = DispatchState(wanted(source_count=2), now_s=NOW_S)
     deliver(state, joined(0), left(0), Ticked())
     waited = state.phase
@@ -151,7 +151,7 @@ def test_a_job_waits_for_those_who_are_searched_for_and_for_nobody_once_it_heard
     assert (waited, state.phase) == (Phase.OPENING, Phase.ENDED)
 
 
-def test_dropping_what_nobody_knows_changes_nothing() -> None:
+def test_dropping_what_no_one_knows_changes_nothing() -> None:
     state = board("##aa", rates={"a": 1})
     deliver(state, left(9))
     assert drawn(state) == "##aa"
@@ -186,7 +186,7 @@ def test_a_source_that_comes_while_the_others_rest_ends_the_waiting() -> None:
 # -- reported again
 
 
-def test_everything_is_told_anew_to_a_watcher_that_forgot() -> None:
+def test_everything_is_reported_again_to_a_watcher_that_forgot() -> None:
     state = board("##aa....", rates={"a": 1})
     deliver(state, Ticked())
     assert said(deliver(state, Ticked(), now_s=NOW_S + 1), JobOpened) == []
@@ -194,7 +194,7 @@ def test_everything_is_told_anew_to_a_watcher_that_forgot() -> None:
     assert [len(said(posts, kind)) for kind in (JobOpened, JobProgressed, ChunkMapDrawn, SourceProgressed)] == [1] * 4
 
 
-def test_nothing_is_told_while_nothing_changes() -> None:
+def test_nothing_is_reported_while_nothing_changes() -> None:
     state = board("##aa....", rates={"a": 1})
     state.sources[0].not_before_s = NOW_S + 1000
     deliver(state, DiskFailed(job=1, fault=4, detail="full"), Ticked())
@@ -204,7 +204,7 @@ def test_nothing_is_told_while_nothing_changes() -> None:
     assert not [post for post in posts if isinstance(post.message, quiet)]
 
 
-def test_bytes_that_come_after_a_silence_are_told_at_once_and_then_now_and_then() -> None:
+def test_bytes_that_come_after_a_silence_are_reported_at_once_and_then_now_and_then() -> None:
     state = board("aaaaaaaaaa", rates={"a": 1})
     deliver(state, Ticked())
     lease = lease_of(state, "a").id
@@ -234,13 +234,13 @@ def test_a_limit_goes_to_the_watchdog_and_to_new_rides() -> None:
 # -- who sent what
 
 
-def test_who_sent_which_chunks_is_told_exactly() -> None:
+def test_who_sent_which_chunks_is_reported_exactly() -> None:
     state = board("aaaabbbb", rates={"a": 1, "b": 1})
     deliver(state, stored(0, lease_of(state, "a").id, 0, 3), stored(1, lease_of(state, "b").id, 4, 2))
     assert runs_of(state) == [(0, 3, 0), (4, 6, 1)]
 
 
-def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known_again() -> None:
+def test_what_was_there_already_is_reported_as_its_sender_s_once_the_sender_is_known_again() -> None:
     state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     assert runs_of(state) == []
     deliver(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))

@@ -312,7 +312,7 @@ def test_a_part_that_arrived_forgets_its_refusals() -> None:
     assert not desk.rider.refusals
 
 
-def test_addresses_that_are_expired_are_asked_for_anew_and_at_the_third_time_a_clock_is_suspected() -> None:
+def test_addresses_that_are_expired_are_asked_for_again_and_at_the_third_time_a_clock_is_suspected() -> None:
     desk = Desk(window(0, 6))
     desk.ready(0)
     for _ in range(2):

@@ -168,7 +168,7 @@ def test_the_board_of_a_job_counts_by_its_row_whichever_came_first() -> None:
         assert (board.epoch, board.banned, board.excluded, board.stored_count) == (1, ("n2",), (3,), 0)
 
 
-def test_windows_checks_and_hashes_of_pieces_are_told_apart_and_go_with_their_job() -> None:
+def test_windows_checks_and_hashes_of_pieces_are_reported_apart_and_go_with_their_job() -> None:
     view = View()
     check = CheckRow(job="j", part=2, node="n2", digest="d", epoch=0)
     view.apply(PARTS, "j.0", window(0, 1), 1, 0.0)

@@ -45,7 +45,7 @@ def test_a_window_without_a_length_is_a_whole_day() -> None:
     assert [limit_at(settings, -1, day * 86_400 + 5) for day in range(7)] == [0, 0, 7, 0, 0, 0, 0]
 
 
-def test_what_somebody_said_holds_whatever_the_schedule_says() -> None:
+def test_what_someone_said_holds_whatever_the_schedule_says() -> None:
     assert limit_at(SETTINGS, 42, MONDAY + 9 * HOUR) == 42
     assert limit_at(SETTINGS, 0, MONDAY + 9 * HOUR) == 0
 

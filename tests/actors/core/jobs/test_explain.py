@@ -57,7 +57,7 @@ def riding(rig: Rig, *rows: dict[str, Any], **order: Any) -> str:
 FLOWING: dict[str, Any] = {"phase": "flowing", "lease_first": 0, "lease_stop": 9, "chunks": 3}
 
 
-def test_who_waits_for_its_turn_is_told_how_many_go_first() -> None:
+def test_a_job_that_waits_for_its_turn_says_how_many_go_first() -> None:
     rig = Rig(jobs_active_max=1)
     for name in "123":
         id = rig.order(name=name).id
@@ -65,13 +65,13 @@ def test_who_waits_for_its_turn_is_told_how_many_go_first() -> None:
     assert binding == Bottleneck(kind="queue", text="1 jobs are active, at most 1 may be; 1 wait before this one")
 
 
-def test_who_failed_and_is_tried_again_is_told_when() -> None:
+def test_a_failed_job_that_is_tried_again_says_when() -> None:
     rig = Rig(retry_first_s=3010.0)
     id = rig.order().id
-    rig.ended(1, "starved", "nobody has it")
+    rig.ended(1, "starved", "no one has it")
     rig.s += 10
     (binding,) = bindings(rig, id)
-    assert binding.text == "it failed and is tried again in 50 min 00 s: nobody has it"
+    assert binding.text == "it failed and is tried again in 50 min 00 s: no one has it"
 
 
 def test_a_pause_binds_and_an_end_says_how() -> None:
@@ -108,7 +108,7 @@ def test_one_source_that_has_proven_itself_is_named() -> None:
     assert WEB in bindings(rig, id)[0].text
 
 
-def test_places_in_queues_are_told_with_their_numbers_the_best_first() -> None:
+def test_places_in_queues_are_reported_with_their_numbers_the_best_first() -> None:
     rig = Rig()
     rows = [
         {"peer": "ann", "phase": "queued", "standing": "queued", "queue_place": 12},
@@ -183,7 +183,7 @@ def test_a_limit_of_the_schedule_says_how_long_it_holds() -> None:
     assert bindings(rig, id)[0].text == "the limit of 1000 B/s for all jobs together, for another 30 min 00 s"
 
 
-def test_who_found_nobody_is_told_what_the_search_said() -> None:
+def test_a_job_without_users_says_what_the_search_said() -> None:
     rig = Rig()
     id = rig.order(urls=(), term="some words").id
     rig.progressed(1, 0, state="waiting", reason="the budget of searches is spent")
@@ -272,7 +272,7 @@ def test_the_death_of_the_session_for_good_is_a_login_that_is_gone() -> None:
     assert rig.all_heard(SessionChanged)[0].state == "offline"
 
 
-def test_who_hunts_is_told_so_and_who_may_not_hunt_yet_too() -> None:
+def test_a_job_that_searches_says_so_and_one_that_may_not_yet_too() -> None:
     rig = Rig(searching_max=1)
     hunting = rig.order(name="1", urls=(), term="some words").id
     waiting = rig.order(name="2", urls=(), term="other words").id
@@ -282,7 +282,7 @@ def test_who_hunts_is_told_so_and_who_may_not_hunt_yet_too() -> None:
     assert rig.state(plain) == "active", "it does not search and passes by"
 
 
-def test_who_waits_for_sources_is_told_what_was_heard_of_each() -> None:
+def test_a_job_that_waits_for_sources_says_what_is_known_of_each() -> None:
     rig = Rig()
     gone = {"standing": "banned", "reason": "404", "name": "a.example"}
     id = riding(rig, gone)
@@ -311,7 +311,9 @@ def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
     reported=st.lists(st.integers(-2, 2), max_size=12),
     before=st.lists(st.integers(-2, 2), max_size=12),
 )
-def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(reported: list[int], before: list[int]) -> None:
+def test_every_chunk_has_the_owner_that_was_reported_else_the_one_of_before(
+    reported: list[int], before: list[int]
+) -> None:
     """-2: the chunk is missing."""
 
     def rows(owners: list[int]) -> list[ManifestRange]:

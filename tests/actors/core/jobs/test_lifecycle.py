@@ -43,7 +43,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     id = rig.order().id
     for wait_s in (30, 60):
         rig.ended(rig.number(id), "starved", "nobody")
-        assert (rig.state(id), rig.record(id).reason) == ("queued", f"nobody; tried again in {wait_s} s")
+        assert (rig.state(id), rig.record(id).reason) == ("queued", f"no one; tried again in {wait_s} s")
         rig.s += wait_s - 1
         rig.hear(Ticked())
         assert not rig.started()
@@ -56,7 +56,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
 
 
 @pytest.mark.parametrize(("origin", "waits"), [("multisource", True), ("cli", True), ("slskd", False)])
-def test_a_job_waits_for_somebody_who_can_deliver_unless_its_tool_would_take_another_user(
+def test_a_job_waits_for_someone_who_can_deliver_unless_its_tool_would_take_another_user(
     origin: str, waits: bool
 ) -> None:
     rig = Rig()
@@ -77,7 +77,7 @@ def test_a_job_is_not_tried_again_when_its_time_is_up_by_then() -> None:
     assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
 
 
-def test_bytes_that_came_begin_the_count_of_retries_anew() -> None:
+def test_bytes_that_came_begin_the_count_of_retries_again() -> None:
     rig = Rig(retries_max=1)
     id = rig.order().id
     rig.ended(rig.number(id), "starved")
@@ -171,7 +171,7 @@ def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
     assert not rig.store.files
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+def test_a_clock_that_was_set_back_keeps_no_one_waiting() -> None:
     rig = Rig(retry_s_max=100.0)
     id = rig.order().id
     rig.ended(1, "failed")
@@ -277,7 +277,7 @@ def test_a_banned_user_that_a_search_finds_again_is_left_at_once() -> None:
     assert rig.all_heard(SourceDisabled) == [SourceDisabled(job=1, source=3, banned=True, detail="banned")]
 
 
-def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
+def test_what_a_source_did_is_reported_to_every_later_run_and_hub() -> None:
     rig = Rig()
     id = rig.order(urls=(WEB, OTHER)).id
     rig.hear(row(1, bytes_stored=100, chunks=1, stops=2))
@@ -409,7 +409,7 @@ def test_what_came_through_slskds_door_does_not_wait() -> None:
 # -- events
 
 
-def test_whoever_watches_hears_every_event_once_with_its_serial() -> None:
+def test_who_watches_hears_every_event_once_with_its_serial() -> None:
     rig = Rig()
     rig.hear(WatchEvents(reply_to=GATEWAY))
     rig.order()
@@ -450,7 +450,7 @@ def test_a_stop_is_repeated_until_the_attempt_has_ended() -> None:
     rig = Rig()
     id = rig.order().id
     rig.hear(Ticked())
-    assert rig.all_heard(StopJob) == [], "nobody stopped it"
+    assert rig.all_heard(StopJob) == [], "no one stopped it"
     rig.pause(id)
     asked = []
     for _second in range(6):

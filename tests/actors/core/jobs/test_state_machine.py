@@ -256,7 +256,7 @@ class JobManagers(RuleBasedStateMachine):
         return all(record.retry_at_ms for record in waiting)
 
     def teardown(self) -> None:
-        """Whoever waits gets its turn, however many there are."""
+        """Each that waits gets its turn, however many there are."""
         if not hasattr(self, "rig"):
             return
         for _ in range(len(self.rig.store.jobs) * 4 + 10):

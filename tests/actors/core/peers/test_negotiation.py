@@ -173,7 +173,7 @@ def test_an_offer_that_waited_too_long_is_declined_and_asked_for_again(talk: Tal
     talk.wait(TIMES.answer_s_max)
     assert [(answer.ticket, answer.allowed) for answer in talk.of(SendAnswer)] == [(8, False)]
     assert [action.path for action in talk.of(SendRequest)] == ["m\\2"]
-    assert not talk.posts(UploadFailed, EnqueueRefused), "nobody is to blame"
+    assert not talk.posts(UploadFailed, EnqueueRefused), "no one is to blame"
 
 
 def test_after_a_stop_the_same_file_waits_for_upload_failed_and_another_does_not(talk: Talk) -> None:
@@ -357,7 +357,7 @@ def test_a_silent_peer_is_asked_often_at_first_and_then_every_three_minutes(talk
     assert [at_s for at_s, kind in sent if kind == "SendPlaceRequest"] == [2 + 30 * count for count in range(24)]
 
 
-def test_a_peer_that_told_our_place_once_and_then_no_more_is_asked_again_after_ten_seconds(talk: Talk) -> None:
+def test_a_peer_that_sent_our_place_once_and_then_no_more_is_asked_again_after_ten_seconds(talk: Talk) -> None:
     talk.enqueue(1)
     talk.do("place_reported", "m\\1", 4)
     asked, again = "SendPlaceRequest", "SendRequest"

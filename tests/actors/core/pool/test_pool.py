@@ -118,11 +118,11 @@ def test_the_sources_of_a_process_lost_for_good_move_to_those_that_are_left() ->
     assert [source for _, source in of(posts, SourceLost)] == [0, 2]
     assert of(posts, StartWorker) == [("fetch-2/root", 0), ("fetch-2/root", 2)]
     posts = posted(pool, ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
-    assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
+    assert [type(post.message) for post in posts] == [SourceLost] * 3, "no one is left to read them"
     assert posted(pool, ProcessLost(process="store", detail="")) == []
 
 
-def test_the_sources_of_a_process_that_is_started_anew_wait_for_it() -> None:
+def test_the_sources_of_a_process_that_is_started_again_wait_for_it() -> None:
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
     lost = posted(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
     assert of(lost, SourceLost) == [("hub/dispatcher-1", 0), ("hub/dispatcher-1", 2)]
@@ -148,7 +148,7 @@ def test_a_late_restart_is_not_waited_for_and_the_process_takes_those_without_a_
     assert of(back, StartWorker) == [("fetch-1/root", 0), ("fetch-1/root", 1)]
 
 
-def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew() -> None:
+def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_again() -> None:
     pool, _ = running(["http://a/f"])
     posted(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
     posts = posted(pool, ProcessReady(process="fetch-1", pid=2))
@@ -156,14 +156,14 @@ def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew(
     assert of(posts, StartWorker) == [("fetch-1/root", 0)]
 
 
-def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
+def test_a_new_store_or_session_is_reported_to_every_dispatcher() -> None:
     pool, _ = running(["http://a/f"])
     for process in ("store", "soulseek"):
         ready = ProcessReady(process=process, pid=1)
         assert posted(pool, ready) == [Post(to="hub/dispatcher-1", message=ready)]
 
 
-def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> None:
+def test_a_job_asked_for_again_begins_with_fetchers_that_know_nothing_of_it() -> None:
     pool = PoolState(("fetch-1", "fetch-2"))
     posts = posted(pool, asked().restarted(elapsed_s=4.0, resumed_bytes=7))
     assert [post.to for post in posts] == ["fetch-1/root", "fetch-2/root", "hub/root"]
@@ -173,7 +173,7 @@ def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> 
     assert (wanted.start.attempt, wanted.start.elapsed_s, wanted.start.resumed_bytes) == (1, 4.0, 7)
 
 
-def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
+def test_what_a_source_had_given_when_the_hub_died_is_reported_with_it() -> None:
     pool = PoolState(("fetch-1",))
     posted(pool, asked(sources=2).restarted(elapsed_s=4.0, resumed_bytes=0))
     known = RestoreSourceCounts(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
@@ -219,7 +219,7 @@ def test_the_state_of_the_login_reaches_jobs_of_users_that_stand_or_come_and_no_
 
 
 def test_the_first_user_that_joins_a_job_which_stands_brings_the_state_of_the_login() -> None:
-    """Else the job waits for a place in a queue that nobody asks for: to a quick dispatcher each user comes late."""
+    """Else the job waits for a place in a queue that no one asks for: to a quick dispatcher each user comes late."""
     pool, _ = running(["http://a/f"])
     posted(pool, REFUSED)
     state = Post(to="hub/dispatcher-1", message=REFUSED)

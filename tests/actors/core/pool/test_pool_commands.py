@@ -88,7 +88,7 @@ def test_a_source_that_is_offered_once_more_is_no_second_one() -> None:
         assert [(post.to, post.message) for post in posts] == [(JOB_MANAGER, found(0, "http://a/f"))]
 
 
-def test_a_running_job_that_is_asked_for_again_is_told_anew_and_not_begun_anew() -> None:
+def test_a_running_job_that_is_asked_for_again_is_reported_again_and_not_begun_again() -> None:
     pool = running("http://a/f", "http://b/f")
     tell(pool, OfferSource(job=1, url="http://c/f"))
     posts = tell(pool, asked(3))
@@ -125,7 +125,7 @@ def test_how_a_job_ended_is_said_while_its_dispatcher_closes() -> None:
     assert not to(posts, DISPATCHER), "it hears nothing any more"
 
 
-def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
+def test_the_ends_of_a_number_of_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
     for job in range(ENDED_JOBS_MAX + 1):
         tell(pool, JobEnded(job=job, state="starved", reason="no source is left"))
@@ -200,7 +200,7 @@ def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> No
     assert to(posts, JOB_MANAGER) == [found(1, "http://a/f")]
 
 
-def test_what_records_keep_of_a_public_name_is_told_at_once_of_every_source() -> None:
+def test_what_records_keep_of_a_public_name_is_reported_at_once_of_every_source() -> None:
     pool = PoolState(("fetch-1",), name_hash=len)
     posts = tell(pool, asked(1), OfferSource(job=1, url="http://ann:secret@a/f"), DispatcherReady(job=1))
     posts += tell(pool, OfferSource(job=1, url="http://later/f"))
@@ -477,7 +477,7 @@ def test_the_order_says_how_long_answers_to_its_first_search_are_awaited() -> No
     assert [one.wait_s for one in again] == [SEARCH_WAIT_S]
 
 
-def test_one_who_looks_on_is_told_of_the_login_and_of_the_users_so_far() -> None:
+def test_a_viewer_gets_the_login_and_the_users_so_far() -> None:
     pool = PoolState(("fetch-1",))
     tell(pool, changed(asked(0, term="f"), waits=False))
 

@@ -90,7 +90,7 @@ def test_caps_never_sum_to_more_than_any_limit(transfers: list[tuple[int, float]
         shares.limit(job, limit)
     reported = caps(shares.share_out([demand(job, source, rate) for source, (job, rate) in enumerate(transfers)]))
     assert len(reported) == len(transfers)
-    assert all(cap > 0 for cap in reported.values()), "nobody is shut out, and 0 would mean no cap"
+    assert all(cap > 0 for cap in reported.values()), "no one is shut out, and 0 would mean no cap"
     assert sum(reported.values()) <= total * 1.000001 + len(transfers)
     for job, limit in enumerate(own, 1):
         if limit:

@@ -128,7 +128,7 @@ def test_a_ride_of_which_nothing_is_heard_is_not_spoken_of() -> None:
 # -- caps
 
 
-def test_without_a_limit_nobody_is_capped() -> None:
+def test_without_a_limit_no_one_is_capped() -> None:
     job = Watched()
     job.transfer(5, {0: 100 * KB, 1: KB})
     assert job.caps() == []

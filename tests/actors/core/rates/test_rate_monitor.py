@@ -93,7 +93,7 @@ def test_a_young_ride_is_not_measured_too_low_because_its_last_word_is_old() -> 
     assert last_rate(stage) == pytest.approx(1000 * KB, rel=0.02)
 
 
-def test_the_setup_time_is_told_apart_from_the_first_report() -> None:
+def test_the_setup_time_is_reported_apart_from_the_first_report() -> None:
     stage = Stage()
     stage.progress(0)
     stage.play(3.0, lambda now_s: 1000 * KB * max(0.0, now_s - 0.13))
@@ -202,7 +202,7 @@ def test_an_ended_ride_and_a_forgotten_job_are_silent() -> None:
         assert not stage.said
 
 
-def test_what_nobody_asked_to_watch_is_not_watched() -> None:
+def test_what_no_one_asked_to_watch_is_not_watched() -> None:
     state = RateMonitor()
     lost = TransferProgressed(job=7, source=0, lease=1, received_bytes=0, worker="fetch-1/worker-7-0")
     assert state.handle(lost, now_s=0.0) == []
@@ -241,7 +241,7 @@ def test_filling_sums_to_the_limit_and_gives_small_wishes_whole(wants: list[floa
     assert all(share >= min(want, fair) * (1 - 1e-9) for share, want in zip(shares, wants, strict=True))
 
 
-def test_nobody_shares_nothing() -> None:
+def test_no_one_shares_nothing() -> None:
     assert max_min_shares([], 100.0) == []
 
 

@@ -1,4 +1,4 @@
-"""When a dead process is started anew: at once, then later and later, then not any more."""
+"""When a dead process is started again: at once, then later and later, then not any more."""
 
 import pytest
 from hypothesis import given

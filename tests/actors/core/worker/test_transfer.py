@@ -17,7 +17,7 @@ def ride(first: int, stop: int, *, size: int = 100 * CHUNK) -> Transfer:
 
 
 def read(subject: Transfer, *, now_s: float = 0.0, at_most: int = 1 << 30) -> list[Handover]:
-    """Read whatever is wanted, in pieces of at most so many bytes, until the ride is done."""
+    """Read whatever is wanted, in pieces of at most a given number of bytes, until the ride is done."""
     out: list[Handover] = []
     while not subject.done:
         count = min(subject.want, at_most)
@@ -363,7 +363,7 @@ def test_a_slot_of_a_slow_source_holds_more_than_one_small_chunk() -> None:
     assert runs(handed) == [(0, CHUNK), (1, 4 * CHUNK), (5, 4 * CHUNK)]
 
 
-def test_a_body_that_begins_anew_is_read_up_to_what_was_handed_over() -> None:
+def test_a_body_that_begins_again_is_read_up_to_what_was_handed_over() -> None:
     subject = ride(10, 14)
     subject.took(CHUNK, now_s=0.0)
     assert subject.handover(now_s=0.0) == Handover(10, CHUNK)

@@ -199,7 +199,7 @@ def test_a_certificate_of_another_host_is_not_trusted(
     assert "127.0.0.1" in fault.detail
 
 
-def test_a_server_without_tls_is_told_apart_from_one(serve: Serve, read: Read) -> None:
+def test_a_server_without_tls_is_reported_apart_from_one(serve: Serve, read: Read) -> None:
     server = serve([[answer("400 Bad Request"), Act.HANG]], greets=True)
     assert fault_of_probe(read, server.url(scheme="https")).kind == FaultKind.BAD_ANSWER
 

@@ -58,7 +58,7 @@ def test_a_200_without_a_length_leaves_the_size_unknown(serve: Serve, read: Read
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_a_file_too_small_for_byte_one_is_told_by_416(serve: Serve, read: Read, size: int) -> None:
+def test_a_file_too_small_for_byte_one_is_reported_by_416(serve: Serve, read: Read, size: int) -> None:
     seen = probed(serve, read, [answer("416 Range Not Satisfiable", f"Content-Range: bytes */{size}")])
     assert (seen.size_bytes, seen.offset_ok) == (size, True)
 
@@ -173,7 +173,7 @@ def test_only_a_strong_tag_or_a_date_is_a_validator(
         ('attachment; filename="open', "open"),
     ],
 )
-def test_the_proposed_name_is_given_as_it_stands(serve: Serve, read: Read, field: str, name: str) -> None:
+def test_the_proposed_name_is_given_unchanged(serve: Serve, read: Read, field: str, name: str) -> None:
     assert probed(serve, read, [part(CONTENT, 1, 2, f"Content-Disposition: {field}")]).name == name
 
 

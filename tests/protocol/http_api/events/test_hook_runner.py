@@ -1,4 +1,4 @@
-"""Webhooks and scripts get every event they want, once it happened, whoever was away."""
+"""Webhooks and scripts get every event they want, once it happened, whichever receiver was away."""
 
 import hashlib
 import hmac
@@ -99,7 +99,7 @@ def reached(api: Api, book: Book, name: str, serial: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["job.sealed", "job.failed"])
-def test_a_webhook_is_told_of_failure_as_of_success(kind: str) -> None:
+def test_a_webhook_is_reported_of_failure_as_of_success(kind: str) -> None:
     book = begun(Book())
     with receiving() as receiver:
         hook = Webhook(name="one", url=receiver.url, headers=(("X-Mine", "yes"),))
@@ -187,7 +187,7 @@ def test_a_hook_waits_for_a_job_manager_that_is_away() -> None:
         assert receiver.next()[1]["id"] == 1
 
 
-def test_only_the_events_that_were_named_are_told() -> None:
+def test_only_the_events_that_were_named_are_reported() -> None:
     book = begun(Book())
     with receiving() as receiver:
         hook = Webhook(name="one", url=receiver.url, events=("job.failed",))
@@ -226,10 +226,10 @@ def test_a_script_gets_the_event_on_its_standard_input_and_in_its_environment(tm
     book = begun(Book())
     heard = tmp_path / "heard"
     with serving(book.answer, with_hooks(script(tmp_path, WRITES, str(heard)))) as api:
-        api.say(book.happened("job.failed", reason="nobody has it; $(touch x)"))
+        api.say(book.happened("job.failed", reason="no one has it; $(touch x)"))
         reached(api, book, "script one", 1)
     kind, event = heard.read_text().split(" ", 1)
-    assert (kind, json.loads(event)["data"]["reason"]) == ("job.failed", "nobody has it; $(touch x)")
+    assert (kind, json.loads(event)["data"]["reason"]) == ("job.failed", "no one has it; $(touch x)")
 
 
 @pytest.mark.parametrize("text", ["import sys; sys.exit('no')", "import os; os.close(0); print('x' * 1000000)"])

@@ -208,7 +208,7 @@ def test_streams_end_when_the_daemon_stops() -> None:
             stream.next()
 
 
-def test_every_kind_is_told_of() -> None:
+def test_every_kind_is_reported_of() -> None:
     with serving(Book().answer) as api:
         kinds = api.client.get("/api/v0/events/kinds").json()
     assert "job.failed" in kinds

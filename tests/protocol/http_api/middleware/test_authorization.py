@@ -49,7 +49,7 @@ def api(shared: Api) -> Api:
     return shared
 
 
-def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api: Api) -> None:
+def test_without_a_key_nothing_is_reported_but_whether_we_live_and_how_to_log_in(api: Api) -> None:
     assert api.client.get("/health").status_code == 200
     api.say(ProcessLost(process="jobs", detail="not there", restart_s=-1.0))
     assert api.client.get("/health/ready").status_code == 503
@@ -121,7 +121,7 @@ def test_a_proxy_we_trust_says_who_asks(api: Api, forwarded: str, status: int) -
     assert api.client.get("/api/v0/session", headers=headers).status_code == status
 
 
-def test_keys_that_were_configured_anew_hold_at_once(api: Api) -> None:
+def test_keys_that_were_configured_again_hold_at_once(api: Api) -> None:
     new = ApiKey(name="new", key="another-key-of-16-chars")
     settings = locked()
     api.configure(replace(settings, api=replace(settings.api, keys=(new,))))
@@ -200,14 +200,14 @@ def test_a_token_that_was_tampered_with_is_over_or_signed_by_others_opens_nothin
     assert accepted.status_code == 200
 
 
-def test_where_nobody_is_asked_everybody_may_everything() -> None:
+def test_without_authentication_every_request_is_allowed() -> None:
     with serving(settings=open_settings()) as api:
         assert api.client.get("/api/v0/session/enabled").json() is False
         assert api.client.get("/api/v0/session").status_code == 200
         assert api.client.delete("/api/v0/x").status_code == 404
 
 
-def test_without_a_password_in_the_configuration_nobody_can_log_in() -> None:
+def test_without_a_password_in_the_configuration_no_one_can_log_in() -> None:
     with serving(settings=open_settings(authentication=True, keys=(READER,))) as api:
         assert log_in(api, "x").status_code == 401
 

@@ -110,7 +110,7 @@ def test_a_browser_that_says_so_itself_is_believed_for_reading_too(api: Api, sit
     assert api.client.get("/api/v0/session", headers=visit).status_code == 403
 
 
-def test_other_pages_are_told_nothing_unless_they_were_configured(api: Api) -> None:
+def test_other_pages_are_reported_nothing_unless_they_were_configured(api: Api) -> None:
     page = {"Origin": "https://page.example"}
     preflight = {**page, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "X-API-Key"}
     assert "access-control-allow-origin" not in api.client.get("/health", headers=page).headers
@@ -245,13 +245,13 @@ def test_who_does_not_finish_a_request_is_hung_up_on_and_who_waits_for_an_answer
         host, port = api.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10.0) as slow:
             slow.sendall(b"GET /health HTTP/1.1\r\nHost: localh")
-            # Nobody answers the question of this one for longer than the other may be silent.
+            # No one answers the question of this one for longer than the other may be silent.
             assert api.client.get(READY).status_code == 503
             assert slow.recv(1000) == b""
             assert api.client.get("/health").status_code == 200
 
 
-def test_only_so_many_requests_run_at_once_and_health_is_answered_beside_them() -> None:
+def test_only_a_bounded_number_of_requests_run_at_once_and_health_is_answered_beside_them() -> None:
     jobs = "/api/v0/multisource/jobs"
     with serving(settings=open_settings(requests_max=2)) as api:
         threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{jobs}", timeout=10.0)) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The chunk map: every chunk once, in order, with whoever has it."""
+"""The chunk map: every chunk once, in order, with the source that has it."""
 
 import itertools
 
@@ -11,7 +11,7 @@ LETTERS = "abcdefgh"
 
 
 def runs_of(drawing: str) -> list[Owned]:
-    """``aa.b`` as runs of sources 0 and 1; ``?`` is nobody who is known."""
+    """``aa.b`` as runs of sources 0 and 1; ``?`` is no one who is known."""
     owner = {**{letter: number for number, letter in enumerate(LETTERS)}, "?": UNKNOWN}
     return [(at, at + 1, owner[mark]) for at, mark in enumerate(drawing) if mark != "."]
 

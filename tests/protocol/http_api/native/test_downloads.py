@@ -257,7 +257,7 @@ def end_while_waiting(api: Api) -> None:
     assert (shown[0].status_code, shown[0].json()["id"]) == (202, ID)
 
 
-def test_a_job_that_was_made_is_told_even_if_the_job_manager_dies_then(api: Api, played: Played) -> None:
+def test_a_job_that_was_made_is_reported_even_if_the_job_manager_dies_then(api: Api, played: Played) -> None:
     def die(_message: Any) -> list[Any]:
         return [ProcessLost(process="jobs", detail="killed", restart_s=1.0)]
 

@@ -101,7 +101,7 @@ def test_a_job_shows_who_has_which_chunks(api: Api) -> None:
     assert api.client.get(JOB.upper().replace("/API/V0/MULTISOURCE/JOBS", f"{ROOT}/jobs")).json()["id"] == ID
 
 
-def test_a_job_that_has_only_begun_is_not_held_up_by_whoever_does_not_stand_yet(api: Api, played: Played) -> None:
+def test_a_job_that_has_only_begun_is_not_held_up_by_sources_that_are_not_ready(api: Api, played: Played) -> None:
     for phase in ("searching", "opening"):
         played.detail = detail_row(phase=phase)
         states = [run["state"] for run in api.client.get(JOB).json()["chunkMap"]["runs"]]
@@ -114,7 +114,7 @@ def test_the_chunk_map_may_be_left_out(api: Api) -> None:
     assert not [message for _, message in api.posted if isinstance(message, GetManifest)]
 
 
-def test_why_timeline_and_manifest_are_told(api: Api) -> None:
+def test_why_timeline_and_manifest_are_reported(api: Api) -> None:
     assert api.client.get(f"{JOB}/why").json() == {
         "id": ID,
         "text": "It may have 5 KB/s.",
@@ -275,7 +275,7 @@ def test_without_an_account_trying_again_does_not_help(played: Played) -> None:
         assert api.client.get(f"{ROOT}/search?searchText=tide").status_code == 503
 
 
-def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:
+def test_who_has_the_file_is_ready_for_an_order(api: Api) -> None:
     wanted = {"filename": "x/02 - Tide.flac", "size": 1000}
     assert api.client.post(f"{ROOT}/file-sources", json=wanted).json()["sources"] == [], "another number, another file"
     wanted = {"filename": "x/- Tide.flac", "size": 1000}
@@ -319,7 +319,7 @@ def test_a_user_who_is_not_there_is_not_found(api: Api, played: Played) -> None:
     assert response.json()["error"]["detail"] == "ann is offline"
 
 
-def test_known_users_stops_and_the_limit_are_told(api: Api) -> None:
+def test_known_users_stops_and_the_limit_are_reported(api: Api) -> None:
     users = api.client.get(f"{ROOT}/users?offset=1&limit=5")
     assert (users.headers["X-Total-Count"], users.json()[0]["rateBytesS"]) == ("2", 5e5)
     stops = api.client.get(f"{ROOT}/stops?username=ann")

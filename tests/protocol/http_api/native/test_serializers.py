@@ -132,5 +132,5 @@ def test_a_user_shows_its_last_fault_in_words() -> None:
 
 
 @given(st.integers(-(2**62), 2**62))
-def test_every_moment_can_be_told(at_ms: int) -> None:
+def test_every_moment_can_be_written(at_ms: int) -> None:
     assert datetime(1970, 1, 1, tzinfo=UTC) <= moment(at_ms) <= datetime(2100, 1, 2, tzinfo=UTC)

@@ -155,7 +155,7 @@ def test_no_refusal_quotes_a_password() -> None:
     assert "secret" not in caught.value.detail
 
 
-def test_many_addresses_are_told_in_several_messages_and_none_is_lost() -> None:
+def test_many_addresses_are_reported_in_several_messages_and_none_is_lost() -> None:
     urls = [f"http://m.example/{number:05}/{'x' * 500}" for number in range(200)]
     batches = list(validation.batches(urls))
     assert [url for batch in batches for url in batch] == urls

@@ -177,13 +177,14 @@ class Daemon:
     def _files(self, asked: BrowseUser) -> list[GatewayInbox]:
         folders = self.shared.get(asked.peer)
         if folders is None:
-            return [_told(asked, last=True, refused=f"{asked.peer} is not online")]
+            return [_listed(asked, last=True, refused=f"{asked.peer} is not online")]
         below = f"{asked.folder}\\" if asked.folder else ""
         chosen = {name: files for name, files in folders.items() if f"{name}\\".startswith(below)}
         parts: list[GatewayInbox] = [
-            _told(asked, folder=name, names=tuple(files), sizes=tuple(files.values())) for name, files in chosen.items()
+            _listed(asked, folder=name, names=tuple(files), sizes=tuple(files.values()))
+            for name, files in chosen.items()
         ]
-        return [*parts, _told(asked, last=True)]
+        return [*parts, _listed(asked, last=True)]
 
 
 def shared_folder(path: str, *, folders: int, files: int) -> SharedFolderView:
@@ -198,7 +199,7 @@ def hit(search: int = 1, **changed: Any) -> SearchHit:
     return SearchHit(search=search, **{**fields, **changed})
 
 
-def _told(asked: BrowseUser, **changed: Any) -> FilesListed:
+def _listed(asked: BrowseUser, **changed: Any) -> FilesListed:
     fields: dict[str, Any] = {
         "folder": asked.folder, "names": (), "sizes": (), "last": False, "truncated": False, "refused": "",
     }  # fmt: skip

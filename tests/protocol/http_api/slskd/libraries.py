@@ -1,6 +1,6 @@
 """``slskd-api``, the Python library that people's scripts and Soularr use, in the versions they use.
 
-The versions exclude each other and are nobody's dependency, so each is unpacked into a folder of its own and driven in
+The versions exclude each other and are no one's dependency, so each is unpacked into a folder of its own and driven in
 a process of its own: one call a line goes in, what it returned comes out.
 """
 

@@ -50,7 +50,7 @@ def test_what_is_enqueued_is_in_the_tree_of_its_user_and_alone() -> None:
         )
 
 
-def test_many_files_are_enqueued_at_once_and_those_that_fail_are_told() -> None:
+def test_many_files_are_enqueued_at_once_and_those_that_fail_are_reported() -> None:
     with playing() as (api, daemon):
         files = [{"filename": f"{FOLDER}\\{number}.flac", "size": number} for number in range(5)]
         shown = api.client.post(f"{DOWNLOADS}/u", json=files).json()
@@ -146,7 +146,7 @@ def test_the_place_in_a_queue_is_a_number() -> None:
         assert api.client.get(path).json() == 4
 
 
-def test_a_transfer_of_somebody_else_or_another_door_is_404() -> None:
+def test_a_transfer_of_another_or_another_door_is_404() -> None:
     with playing() as (api, daemon):
         made = enqueued(api)
         other = snapshot(id=str(uuid.uuid4()), origin="cli", user="peer one", remote_path="")

@@ -69,7 +69,7 @@ def test_a_transfer_is_completed_exactly_when_its_job_has_ended(
     assert (shown == "Completed, Succeeded") == (state == "sealed")
 
 
-def test_an_active_job_says_whether_somebody_sends() -> None:
+def test_an_active_job_says_whether_someone_sends() -> None:
     assert formatting.transfer_state(active(sources_active=2, rate_bytes_s=9.0)) == "InProgress"
     assert formatting.transfer_state(active(sources_active=1)) == "Initializing"
     assert formatting.transfer_state(active(queue_place=4)) == "Queued, Remotely"
@@ -128,5 +128,5 @@ def test_a_guid_is_lower_case_with_dashes(text: str, shown: str | None) -> None:
         ("kicked", "Disconnected"), ("refused", "Disconnected"), ("", "Disconnected"),
     ],
 )  # fmt: skip
-def test_the_login_is_told_in_slskds_words(session: str, shown: str) -> None:
+def test_the_login_is_reported_in_slskds_words(session: str, shown: str) -> None:
     assert formatting.server_state(session) == shown

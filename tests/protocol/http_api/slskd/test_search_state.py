@@ -57,7 +57,7 @@ def test_it_is_in_progress_until_it_is_ended_and_shows_what_it_has_meanwhile() -
     assert len(view.responses) == 1
 
 
-def test_the_file_limit_ends_it_with_exactly_so_many() -> None:
+def test_the_file_limit_ends_it_with_exactly_that_many_bytes() -> None:
     found = heard(searching(file_limit=2), *({"path": f"m\\{n}.mp3"} for n in range(5)))
     assert found.state == "Completed, FileLimitReached"
     assert found.view(responses=True).file_count == 2
@@ -88,7 +88,7 @@ def test_filtered_users_are_not_shown_and_count_for_no_limit() -> None:
     assert len(heard(searching(**{**limits, "response_limit": 9}, filter_responses=False), *hits).responses()) == 4
 
 
-def test_locked_files_are_told_apart() -> None:
+def test_locked_files_are_reported_apart() -> None:
     found = heard(searching(filter_responses=False), {"locked": True}, {"path": "m\\2.mp3"})
     (shown,) = found.responses()
     assert (shown.file_count, shown.locked_file_count) == (1, 1)
@@ -139,7 +139,7 @@ def test_the_oldest_that_are_over_are_forgotten_when_there_are_too_many(monkeypa
     assert [each.id for each in findings.all()] == ["running", "new"], "what runs is kept, however much it holds"
 
 
-def test_what_a_user_says_of_the_sound_is_told_and_nothing_else() -> None:
+def test_what_a_user_says_of_the_sound_is_reported_and_nothing_else() -> None:
     flac = {"duration_s": 201, "sample_rate_hz": 44_100, "bit_depth": 16}
     mp3 = {"path": "m\\2.mp3", "bit_rate_kbit_s": 320, "variable_rate": 0, "duration_s": 0}
     (shown,) = heard(searching(), flac, mp3).responses()

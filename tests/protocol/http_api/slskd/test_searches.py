@@ -164,7 +164,7 @@ def test_forty_at_once_wait_for_each_other_and_all_end() -> None:
         assert {ended(api, answer.json()["id"])["state"] for answer in answers} == {"Completed, TimedOut"}
 
 
-def test_too_many_that_wait_are_429_and_told_when_to_try_again() -> None:
+def test_too_many_that_wait_are_429_and_say_when_to_try_again() -> None:
     with playing(Daemon(holding=True)) as (api, _):
         answers = [api.client.post(f"{BASE}/searches", json={"searchText": "x"}) for _ in range(UNENDED_MAX + 1)]
         assert [answer.status_code for answer in answers] == [200] * UNENDED_MAX + [429]

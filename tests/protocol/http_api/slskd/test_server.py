@@ -17,7 +17,7 @@ UPLOAD = "f857d550-e646-11f1-94e2-02fc00000001"
     ("state", "shown", "connected"),
     [("online", "Connected, LoggedIn", True), ("connecting", "Connecting", False), ("kicked", "Disconnected", False)],
 )
-def test_the_login_is_told_with_its_reason(state: str, shown: str, connected: bool) -> None:
+def test_the_login_is_reported_with_its_reason(state: str, shown: str, connected: bool) -> None:
     with playing() as (api, _):
         api.say(SessionChanged(state=state, detail="why", final=False))
         while api.client.get(f"{BASE}/server").json()["detail"] != "why":
@@ -74,7 +74,7 @@ def test_the_options_hold_folders_and_no_secret() -> None:
         assert api.client.get(f"{BASE}/options/startup").json() == shown.json()
 
 
-def test_nobody_ends_the_daemon_over_this_api() -> None:
+def test_no_one_ends_the_daemon_over_this_api() -> None:
     with playing() as (api, _):
         for method in ("PUT", "DELETE"):
             answer = api.client.request(method, f"{BASE}/application")

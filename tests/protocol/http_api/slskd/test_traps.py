@@ -102,7 +102,7 @@ def test_trap_5_users_of_every_name(shared: tuple[Api, Daemon], user: str) -> No
     assert api.client.delete(f"{DOWNLOADS}/{name}/{made['id']}").status_code == 204
 
 
-def test_trap_6_bodies_in_pascal_case_and_members_nobody_knows() -> None:
+def test_trap_6_bodies_in_pascal_case_and_members_no_one_knows() -> None:
     with playing(Daemon(hits=[{}], shared={"u": {FOLDER: {"a.mp3": 1}}})) as (api, daemon):
         body = {
             "Id": ID, "SearchText": "artist", "FileLimit": 10000, "FilterResponses": True, "ResponseLimit": 100,

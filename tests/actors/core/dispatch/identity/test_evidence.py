@@ -60,7 +60,7 @@ def test_a_third_answer_is_waited_for_where_there_may_be_one() -> None:
     assert resolved(identity, may_answer=(C,)) is None
 
 
-def test_two_against_one_decides_whoever_stored_first() -> None:
+def test_two_against_one_decides_in_any_order_of_storing() -> None:
     identity = Identity()
     disputed(identity, A, B)
     identity.dispute(A, ONE, C, OTHER, 5, now_s=0.1)
@@ -174,7 +174,7 @@ def test_an_excluded_source_ties_nothing() -> None:
     assert not identity.tied(A, C)
 
 
-def test_a_digest_that_an_excluded_source_names_too_ties_it_to_nobody() -> None:
+def test_a_digest_that_an_excluded_source_names_too_ties_it_to_no_source() -> None:
     identity = Identity()
     identity.exclude({B}, {A})
     revision = identity.revision

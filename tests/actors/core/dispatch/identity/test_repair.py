@@ -38,7 +38,7 @@ def test_each_contributors_share_is_sampled_in_its_middle_by_another_the_least_r
     ends = [(99, 1, 1), (0, 1, 0)]
     assert [asked(repair, source(2), lease) for lease in range(2)] == ends, "tags live there"
     assert [asked(repair, source(2), lease) for lease in range(4)] == [(30, 1, 0), (79, 1, 1), (15, 1, 0), (69, 1, 1)]
-    assert asked(repair, source(0), 4)[2] == 1, "nobody reads its own again"
+    assert asked(repair, source(0), 4)[2] == 1, "no one reads its own again"
     assert repair.spent == 7
 
 
