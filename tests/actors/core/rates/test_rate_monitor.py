@@ -102,6 +102,15 @@ def test_the_setup_time_is_reported_apart_from_the_first_report() -> None:
     assert message.setup_s == pytest.approx(0.13, abs=0.02)
 
 
+def test_a_burst_at_the_beginning_was_not_sent_before_it_was_asked_for() -> None:
+    stage = Stage()
+    stage.progress(0)
+    stage.play(5.0, lambda now_s: 5000 * KB + 10 * KB * now_s)
+    setups_s = [measured.setup_s for measured in stage.of(SourceMeasured) if isinstance(measured, SourceMeasured)]
+    assert min(setups_s) >= 0.0
+    assert setups_s[-1] > 0.0, "0 says that it is not known"
+
+
 def test_reports_that_come_together_and_late_give_the_same_rates_in_one_message() -> None:
     stage = Stage()
     for source in range(3):

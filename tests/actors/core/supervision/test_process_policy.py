@@ -74,6 +74,7 @@ def test_there_are_never_more_restarts_within_a_window_than_allowed(gaps_s: list
         (True, 99.0, 4, 1 << 20, ""),
         (True, 99.0, 0, -1, ""),
         (False, 60.0, 0, -1, ""),
+        (False, 1.0, 0, -1, ""),
         (False, 60.1, 0, -1, "not ready after 60 s, killed"),
         (True, 99.0, 5, -1, "silent: 5 pings without an answer, killed"),
         (True, 99.0, 0, (2 << 20) + 1, "too large: 2 MiB of memory, at most 2, killed"),
