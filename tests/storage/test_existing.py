@@ -8,7 +8,7 @@ import pytest
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.digests import Checksum, validator_digest, whole_digest
-from storage.existing import find_existing, write_origin
+from storage.existing import digest_of, find_existing, write_origin
 from storage.part_file import PartFile
 
 CONTENT = bytes(range(256)) * 100
@@ -50,6 +50,15 @@ def test_a_file_that_was_touched_is_read_and_one_that_was_changed_is_another(the
     with there.open("r+b") as file:
         file.write(b"?")
     assert why(there.parent, 'etag:"1"') == ""
+
+
+def test_the_noted_digest_of_a_file_of_the_same_size_and_time_is_believed_without_reading_it(there: Path) -> None:
+    noted, status = digest_of(str(there)), there.stat()
+    with there.open("r+b") as file:
+        file.write(b"?")
+    assert digest_of(str(there)) != noted
+    os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert digest_of(str(there)) == noted
 
 
 def test_a_file_counts_as_compared_only_where_its_checksum_was(there: Path) -> None:

@@ -414,6 +414,9 @@ def test_members_that_cannot_be_read_are_counted_and_folders_are_not() -> None:
     found = zip_archive.check_whole(reader(bytes(data)), len(data))
     assert found.outcome is Outcome.UNDECIDED
     assert found.detail == "1 of 2 zip members are encrypted or packed unusually"
+    data[data.find(b"one.txt") - 24] |= 1  # and its own header
+    offset = data.find(b"text") + 1
+    assert zip_archive.check_boundary(reader(bytes(data)), len(data), offset).outcome is Outcome.UNDECIDED
 
 
 def test_a_page_proves_a_boundary_where_enough_of_it_lies_on_both_sides() -> None:
