@@ -22,6 +22,7 @@ from actors.runtime.stop_signals import raise_interrupt, raise_lost_interrupt
 PRELOADED: Final = (
     "actors.assembler",
     "actors.builders",
+    "actors.download_messages",
     "actors.hub",
     "actors.peer_worker",
     "actors.runtime.process_root",
@@ -76,7 +77,7 @@ def run_command_line(**commands: Command) -> int:
                 warm(modules)
             from protocol.cli.app import Actions, build_app
 
-        build_app(Actions(**commands))()
+        build_app(Actions(**commands), meant=next(iter(sys.argv[1:]), ""))()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return 130

@@ -1,17 +1,16 @@
 """Logging setup of a process: text lines for people or JSON lines for programs, passwords removed."""
 
 import datetime
-import json
 import logging
-import re
 import threading
 from typing import Final
 
 from actors.runtime.system_limits import exhausted_words
+from protocol.model.value import late_pattern
 
 NOTICES: Final = "shoal"
 """Logger of the few lines that every operator of a daemon should read; they are not filtered by level."""
-_USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
+_USERINFO: Final = late_pattern(r"(://)[^/\s@'\"]+@")
 
 
 def set_up(process: str, level: int, *, as_json: bool) -> None:
@@ -65,6 +64,8 @@ class _Json(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
+        import json  # by the processes that log in it only
+
         at = datetime.datetime.fromtimestamp(record.created, tz=datetime.UTC)
         line = {
             "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from actors.runtime.stop_signals import stop_signals_deferred
+from protocol.model.value import late_pattern
 
 PREFIX: Final = "shoal-"
 SOCKET_PATH_BYTES_MAX: Final = 107
@@ -27,8 +28,8 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 UNLOCKED_S_MIN: Final = 60.0
 """Age from which on a folder without a lock is not one that is just being made."""
 _LOCK: Final = "lock"
-_NAME: Final = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
-_SOCKET_NAME: Final = re.compile(r"[a-z0-9-]+\.sock(\.new)?|listener-\w+")
+_NAME: Final = late_pattern(re.escape(PREFIX) + "[a-z0-9_]{8}")
+_SOCKET_NAME: Final = late_pattern(r"[a-z0-9-]+\.sock(\.new)?|listener-\w+")
 _locks: dict[str, int] = {}
 """Descriptors of the locks of this process's folders."""
 

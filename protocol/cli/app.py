@@ -76,8 +76,11 @@ PrintConfig = Annotated[bool, option("--print-config", help="Print every key of 
 PrintUnit = Annotated[bool, option("--print-unit", help="Print a unit file for systemd, and end.")]
 
 
-def build_app(actions: Actions) -> typer.Typer:
-    """The program's command line. Calling the result parses ``sys.argv``, acts, and ends the process."""
+def build_app(actions: Actions, *, meant: str = "") -> typer.Typer:
+    """The program's command line. Calling the result parses ``sys.argv``, acts, and ends the process.
+
+    Where its first word, `meant`, is ``get`` the others are not built: they are most of what parsing a command costs.
+    """
 
     class Group(OneLineGroup):
         @staticmethod
@@ -94,7 +97,10 @@ def build_app(actions: Actions) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(_shoal)
-    for command in (get_command(actions.get, actions.document), swarm_command(actions.get), *_local_commands(actions)):
+    commands = [get_command(actions.get, actions.document)]
+    if meant != commands[0].__name__:
+        commands += [swarm_command(actions.get), *_local_commands(actions)]
+    for command in commands:
         app.command(command.__name__, epilog=_EPILOG)(command)
     return app
 

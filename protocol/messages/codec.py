@@ -7,10 +7,9 @@ float.
 
 import functools
 import operator
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
 
-import msgpack
 import msgspec
 
 import protocol.messages
@@ -19,6 +18,10 @@ from protocol.model.value import Value
 
 FRAME_BYTES_MAX: Final = 60_000
 """A frame fits one datagram of a link on every kernel's default buffers; what is longer is split into several."""
+
+_LONG_ARRAY: Final = 0xDC
+_LONG_NUMBER: Final = 0xCC
+"""Of msgpack: an array of more than 15 members, whose count takes two bytes; a number above 127, which takes one."""
 
 
 class BadFrame(Exception):  # noqa: N818
@@ -31,27 +34,40 @@ def _subclasses(cls: type[Message]) -> Iterator[type[Message]]:
         yield from _subclasses(each)
 
 
-_CLASSES: Final = tuple(
-    cls
+MESSAGES: Final[dict[int, type[Message]]] = {
+    tag: cls
     for cls in _subclasses(protocol.messages.Message)
-    if operator.attrgetter("__struct_config__.tag")(cls) is not None
-)
-MESSAGES: Final[dict[int, type[Message]]] = {operator.attrgetter("__struct_config__.tag")(cls): cls for cls in _CLASSES}
+    if (tag := operator.attrgetter("__struct_config__.tag")(cls)) is not None
+}
 """Tag -> class."""
-_HEADERS: Final[dict[type[Message], bytes]] = {
-    cls: msgpack.Packer().pack_array_header(1 + len(cls.__struct_fields__)) for cls in MESSAGES.values()
-}
-"""The first bytes of a frame of each class. msgspec alone would let trailing fields with defaults be absent."""
-_EMBEDDING: Final = {
-    cls
-    for cls in MESSAGES.values()
-    for kind in (kind for base in cls.__mro__ for kind in vars(base).get("__annotations__", {}).values())
-    if isinstance(kind, type) and issubclass(kind, Value)
-}
-"""Messages with another value as a field, few and rare: a job specification."""
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(functools.reduce(operator.or_, _CLASSES))
-"""Made of all classes, so that two with the same tag are an error at the start."""
+
+
+class _Format(NamedTuple):
+    """Decoder of the messages of one class."""
+
+    prefix: bytes
+    """The first bytes of each frame: count of fields, tag. msgspec alone lets fields with defaults be absent."""
+    decode: Callable[[bytes], Message]
+    embeds: bool
+    """Whether another value is a field, as in few and rare ones: a job specification."""
+
+
+@functools.cache
+def _format_of(tag: int) -> _Format:
+    """Return the format of a class, made when its first message comes: a process gets few of them, all cost 12 ms."""
+    cls = MESSAGES[tag]
+    count = len(cls.__struct_fields__)
+    frame = _encoder.encode((tag, *([0] * count)))
+    kinds = (kind for base in cls.__mro__ for kind in vars(base).get("__annotations__", {}).values())
+    embeds = any(isinstance(kind, type) and issubclass(kind, Value) for kind in kinds)
+    return _Format(frame[: len(frame) - count], msgspec.msgpack.Decoder(cls).decode, embeds)
+
+
+def prepare(classes: Iterable[type[Message]]) -> None:
+    """Make ready to decode messages of these classes, where a moment later would be a worse one."""
+    for cls in classes:
+        _format_of(operator.attrgetter("__struct_config__.tag")(cls))
 
 
 def encode(message: Message) -> bytes:
@@ -67,12 +83,18 @@ def decode(frame: bytes) -> Message:
     if len(frame) > FRAME_BYTES_MAX:
         raise BadFrame(f"{len(frame)} bytes, at most {FRAME_BYTES_MAX}")
     try:
-        message = _decoder.decode(frame)
+        at = 3 if frame[0] == _LONG_ARRAY else 1
+        prefix, decode_fields, embeds = _format_of(frame[at] if frame[at] != _LONG_NUMBER else frame[at + 1])
+    except LookupError:
+        raise BadFrame("no message has this tag") from None
+    if not frame.startswith(prefix):
+        raise BadFrame("wrong count of fields")
+    try:
+        message = decode_fields(frame)
     except (ValueError, RecursionError) as error:
         raise BadFrame(str(error)) from error
-    cls = type(message)
-    if not frame.startswith(_HEADERS[cls]) or (cls in _EMBEDDING and not _is_whole(msgpack.unpackb(frame), message)):
-        raise BadFrame(f"{cls.__name__}: wrong count of fields")
+    if embeds and not _is_whole(msgspec.msgpack.decode(frame), message):
+        raise BadFrame(f"{type(message).__name__}: wrong count of fields")
     return message
 
 

@@ -5,13 +5,12 @@ nothing that both tell of the sound differs. Soulseek has no content hash, so th
 have to confirm. Results come from strangers: everything is checked and bounded here.
 """
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
 from protocol.model.filenames import base_name
-from protocol.model.value import Struct, Value, field
+from protocol.model.value import Struct, Value, field, late_pattern
 
 HITS_PER_TARGET_MAX: Final = 500
 TARGETS_MAX: Final = 2000
@@ -22,12 +21,12 @@ NAME_CHARS_MAX: Final = 4000
 DURATION_SLACK_S: Final = 1
 """Clients round the same length up or down."""
 RATE_SLACK_KBIT_S: Final = 1
-_WORD: Final = re.compile(
+_WORD: Final = late_pattern(
     r"[^\W_]+[#+\u266d-\u266f]*|&|[\U0001f1e6-\U0001f1ff]{2}|[\u2600-\u27bf\U0001f000-\U0001faff]"
 )
 """Letters and digits; also flags, which name regions, and pictures."""
-_PADDING: Final = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")
-_APOSTROPHES: Final = re.compile(r"['`\u00b4\u2018\u2019\u02bc]")
+_PADDING: Final = late_pattern(r"(?<!\d)(?<!\d\.)0+(?=\d)")
+_APOSTROPHES: Final = late_pattern(r"['`\u00b4\u2018\u2019\u02bc]")
 _SAME_WORDS: Final = {"&": "and", "featuring": "feat", "ft": "feat"}
 _PLACE_WORDS: Final = {"track", "cd", "disc", "disk", "side", "part", "cover", "folder", "front", "back"}
 """Words that say where in an album a file belongs, but not in which."""

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
+from protocol.model.value import late_pattern
+
 TEXT_CHARS_MAX: Final = 2000
 HEADERS_CHARS_MAX: Final = 16_000
 NO_PROXY: Final = "none"
@@ -16,9 +18,9 @@ COOKIES_CHARS_MAX: Final = 12_000
 LOGINS_CHARS_MAX: Final = 4000
 CONNECTIONS_MAX: Final = 16
 _COOKIE_FIELDS: Final = 7
-_LIKE_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+)+|.*:.*:.*")
+_LIKE_ADDRESS: Final = late_pattern(r"[0-9]+(\.[0-9]+)+|.*:.*:.*")
 """No interface is called like this."""
-_FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_FIELD_NAME: Final = late_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN_FIELDS: Final = (
     *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
     *("trailer", "transfer-encoding", "upgrade"),

@@ -4,21 +4,21 @@ A terminal obeys control characters, so none from outside may reach it; bidirect
 as another one and go too. Each such sequence leaves one U+FFFD behind: people should see that something was there.
 """
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from protocol.model.source_url import slsk_address
+from protocol.model.value import late_pattern
 
 REPLACEMENT: Final = "\ufffd"
-_ESCAPES: Final = re.compile(
+_ESCAPES: Final = late_pattern(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|(?:\x1b[]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS ...: titles, clipboards
     r"|\x1b[ -/]*[0-~]?"
 )
-_SPACES: Final = re.compile(r"[\s\x85\u2028\u2029]+")
+_SPACES: Final = late_pattern(r"[\s\x85\u2028\u2029]+")
 _BAD_CATEGORIES: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 

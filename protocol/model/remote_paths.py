@@ -11,16 +11,16 @@ from urllib.parse import unquote
 
 from protocol.model.filenames import placed_folder, placed_name
 from protocol.model.source_url import is_slsk, slsk_address
-from protocol.model.value import Value
+from protocol.model.value import Value, late_pattern
 
 SEARCH_WORDS_MAX: Final = 12
 FOLDER_FILES_MAX: Final = 1000
 """Files of one folder download."""
-_WORD: Final = re.compile(r"[^\W_]+")
-_NUMBER: Final = re.compile(r"^\W*\d{1,3}[\W_]+")
-_BRACKETED: Final = re.compile(r"[(\[{].*?[)\]}]")
+_WORD: Final = late_pattern(r"[^\W_]+")
+_NUMBER: Final = late_pattern(r"^\W*\d{1,3}[\W_]+")
+_BRACKETED: Final = late_pattern(r"[(\[{].*?[)\]}]")
 _SLASHES: Final = "/\\"
-_DIGITS: Final = re.compile(r"(\d+)")
+_DIGITS: Final = late_pattern(r"(\d+)")
 
 
 def split_remote(path: str) -> tuple[str, str]:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
 
+from protocol.model.value import late_pattern
+
 URL_BYTES_MAX: Final = 8000
 """Longer than servers accept; keeps one address far below a frame."""
 
 _CONNECTION: Final = "connection-"
-_HALF_SCHEME: Final = re.compile(r"(?:https?:)?[/\\]*", re.IGNORECASE)
+_HALF_SCHEME: Final = late_pattern(r"(?:https?:)?[/\\]*", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
@@ -25,21 +27,21 @@ _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
 _PORTS: Final = {"http": 80, "https": 443}
 _SLSK: Final = "slsk"
-_SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)(?:#bytes=[0-9]+-[0-9]+/[0-9]+)?", re.IGNORECASE)
-_AMBIGUOUS: Final = re.compile(r"[@:\[\]]")
-_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SLSK_URL: Final = late_pattern(r"slsk://([^/?#]*)/([^?#]*)(?:#bytes=[0-9]+-[0-9]+/[0-9]+)?", re.IGNORECASE)
+_AMBIGUOUS: Final = late_pattern(r"[@:\[\]]")
+_BAD_PERCENT: Final = late_pattern(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL: Final = late_pattern(r"[\x00-\x1f\x7f]")
 _WINDOW: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
-_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=&;#?/]{1,200})=([^&#]*)")
-_SECRET_NAME: Final = re.compile(
+_PARAMETER: Final = late_pattern(r"(?<=[?&;#])([^=&;#?/]{1,200})=([^&#]*)")
+_SECRET_NAME: Final = late_pattern(
     r"(?:^|[^a-z])(?:sig|key|pass|pw|pwd|pin|otp|sid|sas|code|hash|hmac|md5|sha1|sha256|st)(?![a-z])"
     r"|token|signature|secret|passw|auth(?!or)|credential|session|api-?key|access-?key|key-?pair|policy|jwt|ticket"
     r"|^x-(?:amz|goog|oss|cos|obs|ms)-|^hdn",
 )
 """Names, in lower case and with dashes, of query parts that open what they belong to: signatures, tokens, keys."""
-_OPAQUE: Final = re.compile(
+_OPAQUE: Final = late_pattern(
     r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_+/=~-]{20,}|[\w-]{16,}(?:\.[\w-]{8,}){2,}"
 )
 """A value that means nothing to people, whatever its name: random bytes in hex or base64, a signed token."""

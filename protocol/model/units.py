@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN
+from protocol.model.value import late_pattern
 
 AMOUNT_MAX: Final = 2**62
 """Far above any file, and still an integer on the wire."""
 
 DAY_MINUTES: Final = 24 * 60
 
-_AMOUNT: Final = re.compile(r"([0-9]{1,20})(\.[0-9]{1,12})? ?([KMGT]?)(?:I?B)?(/S)?", re.IGNORECASE)
+_AMOUNT: Final = late_pattern(r"([0-9]{1,20})(\.[0-9]{1,12})? ?([KMGT]?)(?:I?B)?(/S)?", re.IGNORECASE)
 _SCALE: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 

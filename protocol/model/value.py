@@ -3,18 +3,20 @@
 Beside it structs for all else: classes of declared fields, made, compared and hashed in C, the cheap kind of dataclass.
 The standard library's `dataclass` compiles the methods of each class at every start, a millisecond each: a quarter of
 the CPU of a small download was spent there. One difference counts: `repr` shows every field, so what must not be shown
-(a login) stays a dataclass with ``field(repr=False)``. And the base of what is closed at the end of a ``with``.
+(a login) stays a dataclass with ``field(repr=False)``. And the base of what is closed at the end of a ``with``, and
+regular expressions that cost nothing before they are used.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform, get_origin
+from typing import Any, AnyStr, Generic, NamedTuple, Self, TypeVar, cast, dataclass_transform, get_origin
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import fields, replace
 
-__all__ = ["Closing", "Column", "RowFormat", "Struct", "Value", "field", "fields", "replace"]
+__all__ = ["Closing", "Column", "RowFormat", "Struct", "Value", "field", "fields", "late_pattern", "replace"]
 
 
 class _ValueMeta(msgspec.StructMeta):
@@ -119,3 +121,23 @@ class Closing:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+class _LatePattern:
+    def __init__(self, text: Any, flags: int) -> None:
+        self._text = text
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> Any:
+        """Compile at the first use of a method; from then on it is found like any attribute."""
+        found = getattr(re.compile(self._text, self._flags), name)
+        setattr(self, name, found)
+        return found
+
+
+def late_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """Return a regular expression that is compiled when it is used first: up to a millisecond, which few starts need.
+
+    Raises `re.error` then.
+    """
+    return cast("re.Pattern[AnyStr]", _LatePattern(text, flags))

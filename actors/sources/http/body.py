@@ -11,12 +11,13 @@ from typing import Final, Protocol
 from actors.sources.http.settings import DRAIN_BYTES_MAX
 from actors.sources.reader import SLICE_S
 from actors.sources.socket_io import Stream
+from protocol.model.value import late_pattern
 
 SCRATCH_BYTES: Final = 64 * 1024
 FRAMING_BYTES_MAX: Final = 1 << 20
 FRAMING_SHARE_MAX: Final = 8
 """Chunk sizes, extensions and trailers may be this many times as long as the data, and `FRAMING_BYTES_MAX` more."""
-_CHUNK_SIZE: Final = re.compile(rb"0*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
+_CHUNK_SIZE: Final = late_pattern(rb"0*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class BrokenBody(Exception):  # noqa: N818  (named as the faults are)

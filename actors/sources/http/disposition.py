@@ -6,15 +6,16 @@ from urllib.parse import unquote_to_bytes
 
 from actors.sources.http.head import Head
 from actors.sources.http.settings import TEXT_MAX
+from protocol.model.value import late_pattern
 
-_PARAMETER: Final = re.compile(
+_PARAMETER: Final = late_pattern(
     r"""[\s;]* ([!#$%&'*+.^_`|~0-9A-Za-z-]+) \s* = \s*
         (?: "((?:[^"\\]|\\.)*)"? (?=[\s;]*) | ([^;]*) )""",
     re.VERBOSE | re.DOTALL,
 )
-_EXTENDED: Final = re.compile(r"([A-Za-z0-9._:+-]*)'[^']*'(.*)", re.DOTALL)
-_ENCODED_WORD: Final = re.compile(r"=\?[\w.:+*-]+\?[bqBQ]\?[^?]*\?=")
-_PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_EXTENDED: Final = late_pattern(r"([A-Za-z0-9._:+-]*)'[^']*'(.*)", re.DOTALL)
+_ENCODED_WORD: Final = late_pattern(r"=\?[\w.:+*-]+\?[bqBQ]\?[^?]*\?=")
+_PERCENT: Final = late_pattern(r"%[0-9A-Fa-f]{2}")
 
 
 def proposed_name(head: Head) -> str:

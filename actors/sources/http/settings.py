@@ -1,6 +1,5 @@
 """Limits of an HTTP source, and the wording of its faults."""
 
-from http import HTTPStatus
 from typing import Final
 
 from protocol.model.job_spec import TIMEOUT_S, HttpOptions
@@ -41,6 +40,8 @@ def plain(text: str, length_max: int = 60) -> str:
 
 def status_words(status: int) -> str:
     """Return e.g. ``503 Service Unavailable``: the standard's phrase, because a server's own could say anything."""
+    from http import HTTPStatus  # needed for faults only
+
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.printable import count_of, printable
-from protocol.model.value import Struct
+from protocol.model.value import Struct, late_pattern
 
 CHECKSUM_FILE_BYTES_MAX: Final = 8 << 20
 LINES_MAX: Final = 200_000
@@ -20,9 +20,9 @@ STRENGTH: Final = ("xxh3_128", "md5", "sha1", "sha224", "blake2s", "sha256", "sh
 """Algorithms, weakest first. Those below sha224 can be forged."""
 STRONG: Final = frozenset(STRENGTH[3:])
 _BY_DIGITS: Final = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
-_BSD: Final = re.compile(r"(\\?)([A-Za-z0-9_/-]{2,20}) ?\((.*)\) ?= ?(\S+)")
-_GNU: Final = re.compile(r"(\\?)([0-9A-Fa-f]{32,128})(?: [ *]|\t+| )(.+)")
-_BARE: Final = re.compile(r"[0-9A-Fa-f]{32,128}")
+_BSD: Final = late_pattern(r"(\\?)([A-Za-z0-9_/-]{2,20}) ?\((.*)\) ?= ?(\S+)")
+_GNU: Final = late_pattern(r"(\\?)([0-9A-Fa-f]{32,128})(?: [ *]|\t+| )(.+)")
+_BARE: Final = late_pattern(r"[0-9A-Fa-f]{32,128}")
 _ESCAPES: Final = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 

@@ -10,18 +10,18 @@ from typing import Final
 from protocol.model.integrity.checksums import algorithm_of, from_base64
 from protocol.model.integrity.metalink import MEDIA_TYPES, absolute
 from protocol.model.printable import printable
-from protocol.model.value import Struct, field
+from protocol.model.value import Struct, field, late_pattern
 
 WANTED: Final = "sha-512=9, sha-256=10"
 """The value of ``Want-Repr-Digest``: sha-256 is cheaper to compute where there is hardware for it."""
 FIELD_CHARS_MAX: Final = 8000
 LINKS_MAX: Final = 100
-_MEMBER: Final = re.compile(r'\s*([a-z*][a-z0-9_.*-]*)=:([^:]*):\s*(?:;[^,"]*)?(?:,|$)')
+_MEMBER: Final = late_pattern(r'\s*([a-z*][a-z0-9_.*-]*)=:([^:]*):\s*(?:;[^,"]*)?(?:,|$)')
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_LINK: Final = re.compile(
+_LINK: Final = late_pattern(
     rf'\s*<([^<>]*)>((?:\s*;\s*{_TOKEN}\*?(?:\s*=\s*(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))?)*)\s*(?:,|$)'
 )
-_PARAMETER: Final = re.compile(rf';\s*({_TOKEN}\*?)(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))?')
+_PARAMETER: Final = late_pattern(rf';\s*({_TOKEN}\*?)(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))?')
 
 
 def repr_digests(value: str) -> list[str]:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import urljoin
-from xml.parsers import expat
 
 from protocol.model.integrity.checksums import algorithm_of, checked_digest, strongest
 from protocol.model.limits import HEX_DIGITS, SOURCES_MAX
@@ -117,6 +116,8 @@ def is_metalink(head: bytes) -> bool:
 
 def read_metalink(data: bytes, *, base: str = "") -> Metalink:
     """Return what a document says. `base`: its address, for addresses that are relative to it. Raises `BadMetalink`."""
+    from xml.parsers import expat  # for documents only, which few downloads begin with
+
     if len(data) > DOCUMENT_BYTES_MAX:
         raise BadMetalink(f"longer than {DOCUMENT_BYTES_MAX >> 20} MiB")
     reader = _Reader(base)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from protocol.model.filenames import FOLDER_BYTES_MAX, NAME_BYTES_MAX, safe_name
+from protocol.model.value import late_pattern
 
 TEMPLATE_CHARS_MAX: Final = 500
 PARTS_MAX: Final = 16
@@ -40,8 +41,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "disk": (".iso", ".img", ".dmg", ".vhd", ".qcow2"),
 }
 """Kinds of files by their endings, each of which may have a root folder of its own."""
-_TOKEN: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([{}])")
-_NO_FILE_NAME: Final = re.compile(r'[/\\:*?"<>|]')
+_TOKEN: Final = late_pattern(r"\{\{|\}\}|\{([^{}]*)\}|([{}])")
+_NO_FILE_NAME: Final = late_pattern(r'[/\\:*?"<>|]')
 _EDGES: Final = " .-_\t"
 
 
