@@ -27,6 +27,7 @@ from actors.core.peers.negotiation_parts import (
     SendPlaceRequest,
     SendRequest,
 )
+from actors.core.peers.recent_stops import RecentStops
 from actors.soulseek.file_connections import FileConnections
 from actors.soulseek.input_limits import TroubleLog
 from actors.soulseek.ports import Connection, PeerAway, PeerMessages
@@ -101,6 +102,7 @@ class Negotiations:
         self._peers: dict[str, _Peer] = {}
         self._peer_of: dict[tuple[int, int], str] = {}
         self._encodings: dict[str, str] = {}
+        self._stops = RecentStops()
         self._early: dict[tuple[str, str], tuple[int, int, Connection]] = {}
         self._met: set[str] = set()  # peers that were asked for something in the first `EARLY_S`
         self._declining: set[asyncio.Task[None]] = set()
@@ -250,7 +252,7 @@ class Negotiations:
         peer = self._peers.get(name)
         if peer is None:
             encoding = self._encodings.get(name, "utf-8")
-            peer = self._peers[name] = _Peer(PeerNegotiation(name, self._times, encoding=encoding))
+            peer = self._peers[name] = _Peer(PeerNegotiation(name, self._times, encoding=encoding, stops=self._stops))
         return peer
 
     def _step(self, peer: _Peer) -> None:

@@ -138,9 +138,11 @@ class Account:
     upload_limit_kib_s: Annotated[Kib, Key("Limit of all uploads together; 0: none.", R)] = 0
     searches: Annotated[int, Meta(ge=1, le=1000), Key("Largest number of searches ...", R)] = 34
     searches_s: Annotated[float, Meta(ge=1, le=86400), Key("... within this many seconds.", R)] = 220.0
-    stops_per_job: Annotated[int, Meta(ge=0, le=1000), Key("Aborted transfers of one user, for one file ...")] = (
-        STOPS_PER_JOB
-    )
+    stops_per_job: Annotated[
+        int,
+        Meta(ge=0, le=1000),
+        Key("Aborted transfers of one user, for one file or within an hour for those of its folder ..."),
+    ] = STOPS_PER_JOB
     stops_per_day: Annotated[int, Meta(ge=0, le=1000), Key("... and in a day.")] = STOPS_PER_DAY
     notes: tuple[str, ...] = ()
 

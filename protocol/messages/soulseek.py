@@ -98,6 +98,8 @@ class UploadOffered(Message, tag=68):
     source: int
     ticket: int
     size_bytes: int
+    stops_beside: int = 0
+    """Transfers of this peer that other jobs aborted lately, of files in the same folder."""
 
 
 class AcceptUpload(Message, tag=69):

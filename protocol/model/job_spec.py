@@ -37,7 +37,7 @@ class TransferPolicy(Value):
     required: str = ""
     """Evidence without which no file is sealed, one of `identity.REQUIRABLE`; the job's own `require` goes before."""
     stops_per_job: int = STOPS_PER_JOB
-    """How often one Soulseek user's transfer may be aborted, for this file ..."""
+    """How often one Soulseek user's transfers may be aborted, for this file and lately for others of its folder ..."""
     stops_per_day: int = STOPS_PER_DAY
     """... and in a day."""
     patience_s: float = PATIENCE_S

@@ -14,7 +14,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import chunk_size_of
 from tests.sim.scenarios import KB, MB, user_source
-from tests.sim.session import SessionModel
+from tests.sim.session import SharedUsers
 from tests.sim.world import Scenario, World
 from tests.specs import start_job
 
@@ -50,8 +50,8 @@ def scenario_of(seed: int) -> Scenario:
 def play(seed: int, *, checked: bool = True) -> Played:
     """All jobs of an album to their end, in the order of what happens in them."""
     scenario = scenario_of(seed)
-    sending: dict[int, SessionModel] = {}
-    worlds = [World(scenario, TRACKS * seed + track, checked=checked, sending=sending) for track in range(TRACKS)]
+    users = SharedUsers()
+    worlds = [World(scenario, TRACKS * seed + track, checked=checked, users=users) for track in range(TRACKS)]
     while (world := min(worlds, key=lambda each: each.next_s)).next_s < float("inf"):
         world.step()
     stops: Counter[int] = Counter()

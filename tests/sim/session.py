@@ -4,7 +4,7 @@ A peer offers our file `queue_s + setup_s` after it was asked; a taken turn's co
 After a stop the session waits for the peer's word before it asks again, as the real one does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import (
@@ -41,16 +41,29 @@ class _Place:
     taken_s: float = 0.0
 
 
+@dataclass(slots=True)
+class SharedUsers:
+    """Users that several jobs share, in the order in which the jobs begin.
+
+    `sending`: which of the jobs' sessions has the upload slot of a peer; it is one session in the real program.
+    """
+
+    sending: "dict[int, SessionModel]" = field(default_factory=dict)
+    sessions: "list[SessionModel]" = field(default_factory=list)
+
+
 class SessionModel:
     """Asserts what peers are owed: never two requests for a file at one of them.
 
-    `sending`: which of our jobs' sessions has the upload slot of a peer, for several jobs with the same peers.
+    With `users` their one upload slot is shared with the sessions of other jobs, and hang-ups are counted over all.
     """
 
     def __init__(
-        self, world: Surroundings, workers: dict[str, WorkerModel], sending: "dict[int, SessionModel] | None" = None
+        self, world: Surroundings, workers: dict[str, WorkerModel], users: "SharedUsers | None" = None
     ) -> None:
-        self._sending: dict[int, SessionModel] = {} if sending is None else sending
+        users = users or SharedUsers()
+        self._sending, self._beside = users.sending, users.sessions
+        self._beside.append(self)
         self._world = world
         self._workers = workers
         self._places: dict[int, _Place] = {}
@@ -108,7 +121,9 @@ class SessionModel:
         self._sending[source] = self
         place.ticket = place.serial
         size = place.worker.file_bytes + 7 if place.worker.script.wrong_size else place.worker.file_bytes
-        self._tell(UploadOffered(job=1, source=source, ticket=place.ticket, size_bytes=size))
+        beside = sum(each.stops(source) for each in self._beside if each is not self)
+        offered = UploadOffered(job=1, source=source, ticket=place.ticket, size_bytes=size, stops_beside=beside)
+        self._tell(offered)
         self._world.at(self._world.now_s + ANSWER_S_MAX, lambda: self._lapse(source, place))
 
     def sends(self, source: int) -> bool:
@@ -118,6 +133,9 @@ class SessionModel:
             return False
         begins = self._world.now_s - place.taken_s < place.worker.script.hop_s
         return not place.taken or begins or place.worker.lease is not None
+
+    def stops(self, source: int) -> int:
+        return sum(worker.stops for worker in self._workers.values() if worker.source == source)
 
     def _lapse(self, source: int, place: _Place) -> None:
         if self._places.get(source) is place and not place.taken:

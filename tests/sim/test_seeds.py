@@ -227,6 +227,12 @@ def test_an_album_is_shared_track_by_track_and_no_user_is_hung_up_on_in_each(see
         assert album.broken(album.play(seed)) == []
 
 
+@pytest.mark.parametrize("seed", [25, 31])
+def test_who_was_stopped_twice_for_two_tracks_of_an_album_sends_the_others_whole(seed: int) -> None:
+    """Each job has reasons of its own for a stop: three and four they were, as long as none knew of the others."""
+    assert album.broken(album.play(seed, checked=False)) == []
+
+
 def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds() -> None:
     outcomes = [play("small_users", seed) for seed in range(12)]
     assert {outcome.state for outcome in outcomes} == {"sealed"}

@@ -31,7 +31,7 @@ from storage.layout import Layout
 from tests.sim.disk import Disk, DiskScript
 from tests.sim.disk_store import StoreOnDisk
 from tests.sim.script import TRUE, SourceScript, marks
-from tests.sim.session import SessionModel
+from tests.sim.session import SessionModel, SharedUsers
 from tests.sim.store import StoreModel
 from tests.sim.watch import Watch
 from tests.sim.worker import WorkerModel
@@ -110,9 +110,9 @@ class World:
         checked: bool = True,
         disk: Disk | None = None,
         state: type[DispatchState] = DispatchState,
-        sending: dict[int, SessionModel] | None = None,
+        users: SharedUsers | None = None,
     ) -> None:
-        """`sending`: see `SessionModel`."""
+        """`users`: see `SessionModel`."""
         self.scenario, self.seed = scenario, seed
         self.now_s = 0.0
         self.ended: JobEnded | None = None
@@ -138,7 +138,7 @@ class World:
             )
         )
         self.workers: dict[str, WorkerModel] = {}
-        self.session = SessionModel(self, self.workers, sending)
+        self.session = SessionModel(self, self.workers, users)
         self.state = state(_wanted(scenario), now_s=0.0)
         self.speed = RateMonitor()
         self.watch = Watch(self.state, self.store) if checked else None

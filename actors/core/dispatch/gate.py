@@ -27,7 +27,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
-from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, place
+from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, may_disturb, place
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, bound_to_end, is_open
 from actors.core.dispatch.sources import PRIOR_BYTES_S, Source
 from protocol.messages import StartJob
@@ -357,6 +357,8 @@ class UserGate:
             lease = late.lease
             if lease.rival is not None or not is_open(view, lease) or late.rate_bytes_s <= 0:
                 continue
+            if not may_disturb(view, source, lease):
+                continue
             rate = source.rate_bytes_s
             both_s = (late.left_bytes + rate * source.start_cost_s) / (rate + late.rate_bytes_s)
             reading = int(late.position_bytes // view.chunk_size) + 1
@@ -373,6 +375,8 @@ class UserGate:
         for late in (_without_loan(each, view.now_s) for each in view.rates.estimates):
             lease = late.lease
             if not self._sources[lease.source].traits.abort_is_costly or late.rate_bytes_s <= 0:
+                continue
+            if not may_disturb(view, source, lease):
                 continue
             ahead_s = source.start_cost_s + _ahead_s(source, late.rate_bytes_s)
             first = int((late.position_bytes + ahead_s * late.rate_bytes_s) // view.chunk_size) + 1

@@ -14,7 +14,7 @@ from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX, estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
 from actors.core.dispatch.identity.checks import Check, compared_bytes, span_bytes
 from actors.core.dispatch.identity.content import ContentChecks
-from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
+from actors.core.dispatch.placement_view import PlacementViewCache, keeps_end, lead_in_chunks
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, IdleOrder, Source, SourceState
 from actors.core.outbox import Outbox
@@ -162,9 +162,10 @@ class Grants:
         for lease in list(self._tracker.leases.values()):
             if lease.draining or lease.shared or lease.rival is not None:
                 continue
-            if not self._sources[lease.source].traits.abort_is_costly:
+            holder = self._sources[lease.source]
+            if not holder.traits.abort_is_costly or keeps_end(view, lease):
                 continue
-            estimate = estimate_lease(lease, self._sources[lease.source], 0.0, self._job.spec.chunk_size, now_s=now_s)
+            estimate = estimate_lease(lease, holder, 0.0, self._job.spec.chunk_size, now_s=now_s)
             ahead_bytes = max(place.EXTENSION_S_MAX * estimate.rate_bytes_s, view.chunk_size)
             stop = max(int((estimate.position_bytes + ahead_bytes) // view.chunk_size) + 1, lease.next + 1)
             if stop < lease.stop:

@@ -31,6 +31,7 @@ from actors.core.dispatch.placement_view import (
     expected_rate,
     finish_with,
     is_open,
+    keeps_end,
     lead_in_chunks,
     lease_ending_at,
     small_bytes,
@@ -265,7 +266,8 @@ def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = Tru
         return None
     for ahead in view.tracker.leases.values():
         if ahead.first == lease.stop and ahead.rival is None and ahead is not lease and is_open(view, ahead):
-            if not view.sources[ahead.source].traits.abort_is_costly or ahead.rate_bytes_s <= 0:
+            unknown = not view.sources[ahead.source].traits.abort_is_costly or ahead.rate_bytes_s <= 0
+            if unknown or keeps_end(view, ahead):
                 return None
             until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
             slow = estimate_now(view, ahead)
@@ -459,7 +461,7 @@ def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
         over = seen.finish_s - view.now_s <= GAIN_MIN_S
         if seen_count == VICTIMS_MAX or (over and not view.counts.any_preferred):
             return
-        if over or lease.rival is not None or not is_open(view, lease) or not _may_disturb(view, source, lease):
+        if over or lease.rival is not None or not is_open(view, lease) or not may_disturb(view, source, lease):
             continue
         seen_count += 1
         estimate = estimate_now(view, lease)
@@ -467,9 +469,9 @@ def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
             yield estimate
 
 
-def _may_disturb(view: PlacementView, source: Source, lease: Lease) -> bool:
+def may_disturb(view: PlacementView, source: Source, lease: Lease) -> bool:
     """Return whether budgets allow it: without a stop left a victim keeps the file's end, a taker gets only that."""
-    if view.sources[lease.source].budget_spent and lease.stop == view.tracker.total:
+    if keeps_end(view, lease):
         return False
     return lease.stop == view.tracker.total or not bound_to_end(view, source)
 
@@ -552,7 +554,7 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
         lease = estimate.lease
         if not is_open(view, lease) or not _gains(view, source, estimate) or _loses(view, source, estimate):
             continue
-        if not _may_disturb(view, source, lease) and not _hopeless(view, source, estimate):
+        if not may_disturb(view, source, lease) and not _hopeless(view, source, estimate):
             continue
         if lease.rival is None:
             return Duplicate(lease)

@@ -217,6 +217,11 @@ def bound_to_end(view: PlacementView, source: Source) -> bool:
     return source.budget_spent and (view.budgets_bind or source.budget_spent_today)
 
 
+def keeps_end(view: PlacementView, lease: Lease) -> bool:
+    """Return whether this lease is left as it is: its source has no stop left, and sends the file to its end."""
+    return view.sources[lease.source].budget_spent and lease.stop == view.tracker.total
+
+
 def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
     """Return the lease that could be extended into the gap beginning at `first`."""
     for lease in view.tracker.ending_at(first):

@@ -13,6 +13,7 @@ from typing import Final
 
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, end_cooldown
+from actors.core.dispatch.stop_cost import update_stop_budget
 from actors.core.outbox import Outbox
 from protocol.messages import (
     AcceptUpload,
@@ -109,6 +110,9 @@ class RemoteQueue:
             return None
         source.ticket, source.offered_s = message.ticket, now_s
         source.queue_place = max(source.queue_place, 0)
+        # A session that was started again does not know of what was before.
+        source.stops_beside = max(source.stops_beside, message.stops_beside)
+        update_stop_budget(source, self._job)
         known = size_bytes if size_bytes >= 0 else source.size_bytes
         window = source.window
         if window is not None:  # what is offered is the file that it is a range of

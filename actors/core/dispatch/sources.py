@@ -103,6 +103,7 @@ class Source(Struct):
     ticket: int = -1  # of the upload it offers since `offered_s`, -1 without an offer
     offered_s: float = 0.0
     stops_before: int = 0  # of this day, in other jobs
+    stops_beside: int = 0  # lately, in other jobs that fetch files of the same folder of its: an album
     stops_inherited: int = 0  # of this job, when it joined: deaths of ours made some of them
     budget_spent: bool = False  # see `stop_cost.update_stop_budget`
     budget_spent_today: bool = False

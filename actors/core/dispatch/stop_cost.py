@@ -58,7 +58,7 @@ def mute(source: Source) -> bool:
 
     Its rate is still unknown after all of them, so nothing says that it would send the end of the file by itself.
     """
-    return source.budget_spent and not source.budget_spent_today and source.rate_bytes_s <= 0
+    return source.budget_spent and not source.budget_spent_today and source.rate_bytes_s <= 0 and source.stops > 0
 
 
 def measuring_chunks(view: PlacementView, source: Source) -> int:
@@ -137,7 +137,7 @@ def update_stop_budget(source: Source, job: StartJob) -> None:
     Only sources whose aborts are costly have a budget, and none where the user asked for chunk by chunk.
     """
     policy, counts = job.spec.policy, source.traits.abort_is_costly and job.spec.mode != "queue"
-    source.budget_spent_today = counts and source.stops_before + source.stops >= policy.stops_per_day
-    source.budget_spent = source.budget_spent_today or (counts and source.stops >= policy.stops_per_job)
-    left = min(policy.stops_per_job - source.stops, policy.stops_per_day - source.stops_before - source.stops)
+    left_today = policy.stops_per_day - source.stops_before - source.stops
+    left = min(policy.stops_per_job - source.stops - source.stops_beside, left_today)
+    source.budget_spent_today, source.budget_spent = counts and left_today <= 0, counts and left <= 0
     source.last_stop = counts and left <= 1

@@ -27,6 +27,7 @@ from actors.core.peers.negotiation_parts import (
     SendRequest,
     Transfer,
 )
+from actors.core.peers.recent_stops import RecentStops
 from actors.core.peers.refusals import next_encoding, refusal_of
 from protocol.messages import (
     ConnectionReady,
@@ -56,11 +57,14 @@ class PeerNegotiation:
     which `take` returns.
     """
 
-    def __init__(self, peer: str, times: NegotiationTimes, *, encoding: str = "utf-8") -> None:
-        """`encoding`: of the peer's file names, as far as known."""
+    def __init__(
+        self, peer: str, times: NegotiationTimes, *, encoding: str = "utf-8", stops: RecentStops | None = None
+    ) -> None:
+        """`encoding`: of the peer's file names, as far as known. `stops`: of all peers, counted here too."""
         self.peer = peer
         self.encoding = encoding
         self._times = times
+        self._stops = stops or RecentStops()
         self._entries: dict[tuple[int, int], Entry] = {}
         self._transfers: list[Transfer] = []
         self._actions: list[Action] = []
@@ -170,6 +174,8 @@ class PeerNegotiation:
         elif transfer.closed_s is not None and not transfer.presumed:
             return
         transfer.presumed = False
+        if stopped:
+            self._stops.add(self.peer, transfer.path, job, now_s=now_s)
         if entry is not None and entry.state is EntryState.TRANSFERRING and entry.ticket == ticket:
             again = entry.again
             self._end_transfer(transfer, stopped=stopped, now_s=now_s)
@@ -468,7 +474,13 @@ class PeerNegotiation:
     def _propose(self, entry: Entry, now_s: float) -> None:
         entry.proposed, entry.due_s = True, now_s + self._times.answer_s_max
         self.encoding = entry.encodings[-1]  # the name was understood
-        offered = UploadOffered(job=entry.job, source=entry.source, ticket=entry.ticket, size_bytes=entry.size_bytes)
+        offered = UploadOffered(
+            job=entry.job,
+            source=entry.source,
+            ticket=entry.ticket,
+            size_bytes=entry.size_bytes,
+            stops_beside=self._stops.beside(self.peer, entry.path, entry.job, now_s=now_s),
+        )
         self._post(entry.job, offered)
 
     def _accept(self, ticket: int, connection: Any) -> None:

@@ -41,10 +41,11 @@ def user(
     return state
 
 
-def turn(state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1) -> UploadOffered:
-    return UploadOffered(
-        job=1, source=source, ticket=ticket, size_bytes=state.size_bytes if size_bytes < 0 else size_bytes
-    )
+def turn(
+    state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1, *, stops_beside: int = 0
+) -> UploadOffered:
+    size_bytes = state.size_bytes if size_bytes < 0 else size_bytes
+    return UploadOffered(job=1, source=source, ticket=ticket, size_bytes=size_bytes, stops_beside=stops_beside)
 
 
 def place(source: int, number: int) -> QueuePlaceChanged:

@@ -1,11 +1,24 @@
 """How often we hang up on Soulseek users, and what a disturbance must gain. Boards are drawn as in `boards`."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.progress import HANG_UPS_S_MAX
+from actors.core.dispatch.sources import SourceState
 from actors.core.dispatch.stop_cost import gain_min_s, update_stop_budget
-from protocol.messages import EnqueueFile, FileSealed, JobEnded, SealFile, SourceProgressed, StopJob, Ticked
+from protocol.messages import (
+    DeclineUpload,
+    EnqueueFile,
+    FileSealed,
+    JobEnded,
+    LeaseGranted,
+    SealFile,
+    SourceProgressed,
+    StopJob,
+    Ticked,
+)
 from protocol.messages.leases import NO_LEASE
 from protocol.model.faults import FaultKind
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
@@ -39,6 +52,77 @@ from tests.actors.core.dispatch.replies import finished, measured, released, sto
 def test_a_user_has_a_number_of_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
     state = user("aaaa............", rates={"a": 1.0}, rate=1.0, stops=stops, stops_before=before)
     assert state.sources[1].budget_spent is is_spent
+
+
+@pytest.mark.parametrize(("stops", "beside", "spent"), [(0, 1, False), (1, 0, False), (1, 1, True), (0, 2, True)])
+def test_stops_for_other_files_of_an_album_count_with_those_of_the_job(stops: int, beside: int, spent: bool) -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=stops)
+    posts = deliver(state, Ticked(), turn(state, 1, stops_beside=beside))
+    assert of(posts, EnqueueFile), "nobody knew when it was asked"
+    assert bool(of(posts, DeclineUpload)) is spent
+    assert ("b" in drawn(state)) is not spent
+
+
+def test_an_offer_of_a_session_that_was_started_again_takes_back_no_stop() -> None:
+    state = user("a" * 60 + "####", rates={"a": 0.5}, rate=1.0)
+    for now_s, beside in ((NOW_S, 2), (NOW_S + 6.0, 0)):
+        state.sources[1].enqueued = True
+        posts = deliver(state, turn(state, 1, stops_beside=beside), now_s=now_s)
+        assert of(posts, DeclineUpload), "the end is there, and there is no other place for it"
+    assert not of(deliver(state, Ticked(), now_s=NOW_S + 12.0), EnqueueFile)
+
+
+def test_whom_other_jobs_stopped_too_often_sends_the_end_of_the_file_though_its_rate_is_not_known() -> None:
+    """Unlike one whose every stop in this job ended a transfer without a byte."""
+    state = user("." * 20, "a")
+    add(state, "b")
+    as_peer(state, "b")
+    deliver(state, Ticked(), turn(state, 0, stops_beside=2))
+    assert drawn(state).endswith(".a")
+
+
+RATES = st.floats(0.05, 20.0)
+
+
+@example(rate=0.5, other=0.0, stops=2, beside=0, queued=True, meets=False)  # it would begin right ahead
+@given(RATES, st.one_of(st.just(0.0), RATES), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans())
+def test_behind_a_shut_gate_too_whose_stops_are_spent_is_neither_cut_nor_placed_before_the_end(
+    rate: float, other: float, stops: int, beside: int, queued: bool, meets: bool
+) -> None:
+    """Nor taken over by the one that meets it, however much would be gained."""
+    state = board("a" * (2 if meets else 60) + "b" * 58 * meets, rates={"a": rate, **({"b": other} if meets else {})})
+    add(state, "c", other)
+    for letter in "abc" if meets else "ac":
+        as_peer(state, letter, stops=stops if letter in "ab" else 0)
+    assert state.leases is not None
+    state.leases.grants.gate.is_open = False
+    comes = state.sources[2]
+    comes.enqueued, comes.enqueued_s, comes.state = True, NOW_S - 30.0 * queued, SourceState.QUEUED
+    held = lease_of(state, "b" if meets else "a")
+    posts = deliver(
+        state,
+        turn(state, 2, stops_beside=beside),
+        measured(0, lease_of(state, "a").id, 1.5, rate),
+    )
+    if stops >= STOPS_PER_JOB:
+        assert held.id in board_of(state).leases
+        assert held.stop == 60
+    for lease in of(posts, LeaseGranted):
+        assert beside < STOPS_PER_JOB or lease.stop == 60
+
+
+def test_when_the_gate_opens_who_has_no_stop_left_goes_on_to_the_end() -> None:
+    state = board("a" * 1000, rates={"a": 1.0})
+    as_peer(state, "a", stops=STOPS_PER_JOB)
+    assert state.leases is not None
+    state.leases.grants.gate.is_open = False
+    for number in range(1, 8):
+        letter = "abcdefgh"[number]
+        add(state, letter, 5.0)
+        as_peer(state, letter)
+    deliver(state, Ticked())
+    assert state.leases.grants.gate.is_open
+    assert lease_of(state, "a").stop == 1000
 
 
 def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:

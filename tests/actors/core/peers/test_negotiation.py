@@ -21,6 +21,7 @@ from actors.core.peers.negotiation_parts import (
     SendPlaceRequest,
     SendRequest,
 )
+from actors.core.peers.recent_stops import RecentStops
 from actors.core.peers.refusals import next_encoding, refusal_of
 from protocol.messages import EnqueueRefused, Message, PeerUploadSettled, QueuePlaceChanged, UploadFailed, UploadOffered
 from protocol.messages.addresses import Post
@@ -34,8 +35,8 @@ CONNECTION = object()
 class Talk:
     """A negotiation, a clock, and what came of the last step."""
 
-    def __init__(self) -> None:
-        self.state = PeerNegotiation("ann", TIMES)
+    def __init__(self, stops: RecentStops | None = None) -> None:
+        self.state = PeerNegotiation("ann", TIMES, stops=stops)
         self.now_s = 100.0
         self.actions: list[Action] = []
         self.keeps_ledger = True
@@ -106,6 +107,40 @@ def test_a_size_of_2_to_4_gib_that_is_offered_sign_extended_is_read_as_it_was_me
     talk.enqueue(1)
     assert talk.offer(1, 7, size=(1 << 64) - (1 << 30))
     assert [post.size_bytes for post in talk.posts(UploadOffered)] == [3 << 30]
+
+
+def test_an_offer_says_how_often_other_jobs_hung_up_on_files_of_the_same_folder() -> None:
+    stops = RecentStops()
+    album = Talk(stops)
+    for job, path in enumerate(("a\\1", "a\\2", "a\\3", "b\\1")):
+        album.do("enqueue", job, 0, path, WORKER)
+    said = []
+    for ticket, (job, path, stopped) in enumerate(
+        [(0, "a\\1", True), (1, "a\\2", False), (2, "a\\3", True), (0, "a\\1", True), (3, "b\\1", False)]
+    ):
+        album.do("enqueue", job, 0, path, WORKER)
+        album.do("offered", path, ticket, 1000, CONNECTION)
+        said += [(offer.job, offer.stops_beside) for offer in album.posts(UploadOffered)]
+        album.do("answer_offer", job, 0, ticket, accepted=True)
+        album.do("connected", ticket)
+        album.do("connection_closed", job, 0, ticket, path=path, stopped=stopped)
+        album.do("upload_failed", path)
+    assert said == [(0, 0), (1, 1), (2, 1), (0, 1), (3, 0)]
+    later = Talk(stops)
+    later.do("enqueue", 9, 0, "a\\9", WORKER)
+    later.do("offered", "a\\9", 7, 1000, CONNECTION)
+    assert [offer.stops_beside for offer in later.posts(UploadOffered)] == [3], "with a negotiation that is over, too"
+
+
+def test_a_connection_that_never_came_is_no_stop_of_ours(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    talk.wait(TIMES.file_s_max)
+    assert talk.posts(UploadFailed)
+    talk.do("enqueue", 2, 1, "m\\2", WORKER)
+    talk.do("offered", "m\\2", 8, 1000, CONNECTION)
+    assert [offer.stops_beside for offer in talk.posts(UploadOffered)] == [0]
 
 
 def answers(talk: Talk) -> list[tuple[int, bool]]:
