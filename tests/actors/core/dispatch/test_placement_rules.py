@@ -334,11 +334,12 @@ def test_each_transfer_that_was_broken_off_counts_once_against_the_budgets_of_jo
         ({"budget_spent": False}, False),
         ({"budget_spent_today": True}, False),
         ({"rate_bytes_s": 1.0}, False),
+        ({"stops": 0, "stops_beside": 2}, False),
     ],
 )
 def test_one_of_whom_no_byte_came_before_its_stops_were_spent_is_left_out(changes: dict[str, Any], mute: bool) -> None:
     source = Source(0, "s", "h", "", "", state=SourceState.CANDIDATE)
-    source.budget_spent = True
+    source.budget_spent, source.stops = True, 2
     for name, value in changes.items():
         setattr(source, name, value)
     assert stop_cost.mute(source) is mute
