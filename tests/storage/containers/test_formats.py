@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.containers import BEGINNING_BYTES, formats, may_be_container, mp3
-from storage.containers.reading import BoundaryCheck, NotStored, Outcome
+from storage.containers import BEGINNING_BYTES, flac, formats, may_be_container, mp3
+from storage.containers.reading import WINDOW_BYTES, BoundaryCheck, NotStored, Outcome
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
 
@@ -126,6 +126,25 @@ def test_a_flipped_bit_is_found_and_lies_in_the_range_that_is_named(name: str) -
     whole = formats.check_whole(reader(bytes(data)), len(data), name)[1]
     assert whole.outcome is Outcome.BROKEN, whole
     assert whole.first <= place < whole.stop <= len(data)
+
+
+def test_where_no_right_frame_follows_all_that_was_looked_at_is_named() -> None:
+    data = sample("a.flac")
+    offset = len(data) * 3 // 5
+    cut = data[:offset] + bytes(WINDOW_BYTES + 99)
+    found = boundaries(cut, "a.flac", [offset])[offset]
+    assert found.outcome is Outcome.BROKEN
+    assert offset - flac.FRAME_BYTES_MAX < found.first < offset
+    assert found.stop == offset + WINDOW_BYTES
+
+
+def test_the_damage_between_two_frames_of_mp3_is_named_to_the_byte() -> None:
+    frames = writers.mp3(12, 5)
+    at = 6 * (len(frames) // 12)
+    damaged = frames[:at] + bytes(30) + frames[at:]
+    found = formats.check_whole(reader(damaged), len(damaged), "a.mp3")[1]
+    assert (found.outcome, found.first, found.stop) == (Outcome.BROKEN, at, at + 30)
+    assert found.detail == f"no MP3 frame at bytes {at} to {at + 29}"
 
 
 def test_the_damage_of_a_page_is_said_to_end_where_the_next_begins() -> None:

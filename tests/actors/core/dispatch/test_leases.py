@@ -370,3 +370,18 @@ def test_a_duplicate_reads_on_into_what_another_sent_behind_it(picture: str, ove
     serve(state, "c", 1.0)
     duplicate = lease_of(state, "c")
     assert (duplicate.first, duplicate.stop, duplicate.overlap) == (3, 4, overlap)
+
+
+def test_only_a_worker_without_its_lease_is_waited_for_no_longer_after_a_while() -> None:
+    """Neither one that reads on, nor a user whose offer is held."""
+    state = board("aaaabbbb....", rates={"a": 1.0, "b": 1.0})
+    add(state, "c")
+    assert state.leases is not None
+    reads, stopped, holds = (state.sources[number] for number in range(3))
+    long_ago_s = NOW_S - 3 * LEASE_S_MAX
+    reads.busy_since_s = stopped.busy_since_s = holds.busy_since_s = long_ago_s
+    state.leases.tracker.end(state.leases.tracker.leases[stopped.busy or 0])
+    holds.busy, holds.ticket = None, 7
+    before = reads.busy
+    state.leases.expire(NOW_S)
+    assert (reads.busy, stopped.busy, holds.ticket) == (before, None, 7)

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNNAMED, ChunkTracker
+from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.progress import RATE_WINDOW_S, REPORT_S, Ending, Reporter, VerifiedChunks
 from actors.core.dispatch.sources import Source
-from protocol.messages import JobEnded, JobOpened, JobProgressed, PartFileReady, SourceProgressed
+from protocol.messages import JobEnded, JobOpened, JobProgressed, PartFileReady, SourceProgressed, Ticked
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.identity import Claim
-from tests.actors.core.dispatch.boards import said
+from tests.actors.core.dispatch.boards import said, wanted
 from tests.specs import start_job
 
 CHUNK = 100
@@ -198,3 +199,9 @@ def test_an_ending_waits_a_while_for_users_that_have_not_said_how_their_transfer
     assert ending.waits({0: user, 1: mirror}, now_s=101.9)
     assert not ending.waits({0: user, 1: mirror}, now_s=102.0)
     assert not ending.waits({0: user, 1: mirror}, now_s=99.0)
+
+
+def test_before_the_part_file_is_open_the_time_left_is_unknown() -> None:
+    state = DispatchState(wanted(source_count=1), now_s=100.0)
+    [progressed, *_] = said(state.handle(Ticked(), now_s=101.0), JobProgressed)
+    assert (progressed.state, progressed.left_s) == ("opening", -1.0)
