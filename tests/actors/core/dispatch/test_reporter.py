@@ -103,9 +103,9 @@ def test_who_sent_what_is_what_a_list_of_all_chunks_says(
         owner for owner in owners[first:stop] if owner != MISSING
     ]
     assert all(first <= begin < end <= stop for begin, end, _ in pieces)
-    for wanted in ({0}, {1, UNNAMED - 8}, {UNNAMED}):
-        of_them = {chunk for chunk in range(TOTAL) if owners[chunk] in wanted}
-        assert {chunk for row in report.chunks_of(wanted) for chunk in range(*row)} == of_them
+    for of_whom in ({0}, {1, UNNAMED - 8}, {UNNAMED}):
+        of_them = {chunk for chunk in range(TOTAL) if owners[chunk] in of_whom}
+        assert {chunk for row in report.chunks_of(of_whom) for chunk in range(*row)} == of_them
     assert report.owned() is report.owned(), "the same object until something changes"
     assert (report.hash_of(1), report.hash_of(UNNAMED - 8)) == (7 if named else -1, 8)
 
