@@ -111,3 +111,26 @@ def test_a_user_whose_offer_is_taken_gets_a_lease_for_it() -> None:
     posts = deliver(state, UploadOffered(job=1, source=0, ticket=7, size_bytes=state.size_bytes))
     assert [each.ticket for each in said(posts, AcceptUpload)] == [7]
     assert not source.enqueued
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_source", "reason"),
+    [
+        (-1, 9, "came after the file had been begun without knowing its size"),
+        (-1, 0, "came after the file had been begun without knowing its size"),
+        (0, -1, "does not say how large the file is"),
+        (9, 7, "it has 7 bytes, the file has 9"),
+        (9, 9, ""),
+        (0, 0, ""),
+        (-1, -1, ""),
+    ],
+)
+def test_a_source_that_cannot_have_the_file_is_left_out_with_the_reason(
+    of_job: int, of_source: int, reason: str
+) -> None:
+    state = board("....")
+    source = add(state, "a")
+    source.size_bytes = of_source
+    assert state.admission.admit(source, of_job) is not bool(reason)
+    assert source.reason.endswith(reason)
+    assert (source.state is SourceState.BANNED) is bool(reason)
