@@ -17,7 +17,15 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
-from protocol.model.http_options import CONNECTIONS_MAX, HEADERS_CHARS_MAX, check_header, check_interface, check_proxy
+from protocol.model.http_options import (
+    CONNECTIONS_MAX,
+    HEADERS_CHARS_MAX,
+    check_command,
+    check_header,
+    check_interface,
+    check_proxy,
+    check_text,
+)
 from protocol.model.identity import REQUIRABLE
 from protocol.model.job_spec import (
     FAILURES_MAX,
@@ -360,7 +368,7 @@ class Transfer(Struct, frozen=True, kw_only=True):
         text(
             "--on-complete",
             metavar="COMMAND",
-            check=parsing.checked_command,
+            check=partial(parsing.checked_option, "--on-complete", check_command),
             help="Run this with the path of the finished file, in place of {} or at the end. No shell.",
         ),
     ] = ""
@@ -429,7 +437,7 @@ class Http(Struct, frozen=True, kw_only=True):
             "--user-agent",
             "-A",
             metavar="TEXT",
-            check=partial(parsing.checked_text, "--user-agent"),
+            check=partial(parsing.checked_option, "--user-agent", check_text),
             help="What the program calls itself.",
         ),
     ] = ""
@@ -438,7 +446,7 @@ class Http(Struct, frozen=True, kw_only=True):
         text(
             "--referer",
             metavar="URL",
-            check=partial(parsing.checked_text, "--referer"),
+            check=partial(parsing.checked_option, "--referer", check_text),
             help="The page that requests come from.",
         ),
     ] = ""

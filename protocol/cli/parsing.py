@@ -6,7 +6,6 @@ here: whether a folder can be written or a host exists shows later and has its o
 
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
-from protocol.model.http_options import TEXT_CHARS_MAX
 from protocol.model.integrity.metalink import PIECE_BYTES_MAX, Pieces
 from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MIN,
     HEX_DIGITS,
+    MEMORY_LIMIT_MIN,
     PATH_BYTES_MAX,
     SOURCES_MAX,
     TERM_CHARS_MAX,
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 DEMO_KINDS: Final = ("soulseek", "http")
 MEMORY_LIMIT_BYTES: Final = 1 << 30
-MEMORY_LIMIT_MIN: Final = 8 << 20
-"""A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
 USER_FILE_BYTES_MAX: Final = 4 << 20
@@ -201,13 +198,6 @@ def checked_count(option: str, most: int, word: str) -> int:
     return int(word)
 
 
-def checked_text(option: str, word: str) -> str:
-    """A text for a request's field."""
-    if not (word.isprintable() and word.isascii() and len(word) <= TEXT_CHARS_MAX):
-        raise BadUsage(f"{option}: must have at most {TEXT_CHARS_MAX} printable ASCII characters")
-    return word
-
-
 def checked_option(option: str, check: Callable[[str], None], word: str) -> str:
     """The word, which `check` has not refused."""
     try:
@@ -231,17 +221,6 @@ def checked_file(option: str, word: str) -> str:
     if endless:
         raise BadUsage(f"{option} {printable(word[:200])}: longer than {USER_FILE_BYTES_MAX >> 20} MiB")
     return os.path.abspath(word)
-
-
-def checked_command(word: str) -> str:
-    """A program and its arguments, as a shell would split them."""
-    try:
-        words = shlex.split(word)
-    except ValueError:
-        raise BadUsage("--on-complete: a quote is not closed") from None
-    if not words:
-        raise BadUsage("--on-complete: names no program")
-    return word
 
 
 def netrc_file(named: str, *, required: bool) -> str:

@@ -18,8 +18,15 @@ import msgspec
 from msgspec import Meta
 
 from protocol.model.fleet.names import is_fleet_name
-from protocol.model.http_options import check_interface, check_socks
-from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, DAYS
+from protocol.model.http_options import (
+    check_command,
+    check_header,
+    check_interface,
+    check_proxy,
+    check_socks,
+    check_text,
+)
+from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, DAYS, MEMORY_LIMIT_MIN
 from protocol.model.placing.output_template import KINDS, check_folder_mode, check_mode, check_template
 from protocol.model.source_url import is_host_name
 from protocol.model.units import parse_chunk_size, parse_rate, parse_size, parse_time_of_day
@@ -126,7 +133,7 @@ def _converted(value: object, kind: Any, *, unit: int = 1, strict: bool) -> Any:
 
 def _expected(value: object, base: Any, meta: Meta, unit: int) -> str:
     if get_origin(base) is Literal:
-        return f"must be one of {', '.join(get_args(base))}"
+        return f"must be one of {', '.join(map(str, get_args(base)))}"
     if base is bool:
         return "must be true or false"
     if base is int:
@@ -245,6 +252,12 @@ def _chunk_size(size: int) -> int:
     return size
 
 
+def _memory(word: str) -> int:
+    if (size := parse_size(word)) < MEMORY_LIMIT_MIN:
+        raise ValueError
+    return size
+
+
 def _folder(word: str) -> str:
     return os.path.join(os.path.expanduser(word), "")
 
@@ -293,6 +306,10 @@ OptionalWord = Annotated[str, Format(str, Word)]
 OptionalAddress = Annotated[str, Format(str, Address)]
 Interface = Annotated[str, Format(_refusing(check_interface), Word)]
 SocksProxy = Annotated[str, Format(_refusing(check_socks), Word)]
+Proxy = Annotated[str, Format(_refusing(check_proxy), Word)]
+HeaderLine = Annotated[str, Format(_refusing(check_header), Word)]
+FieldText = Annotated[str, Format(_refusing(check_text), Word)]
+Command = Annotated[str, Format(_refusing(check_command), Word)]
 OutputTemplate = Annotated[str, Format(_refusing(check_template), Word)]
 FileMode = Annotated[str, Format(_refusing(check_mode), Word)]
 FolderMode = Annotated[str, Format(_refusing(check_folder_mode), Word)]
@@ -307,7 +324,7 @@ Broker = Annotated[str, Meta(min_length=1, max_length=300), _IS_BROKER]
 Destination = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=1000), _IS_DESTINATION])]
 FleetName = Annotated[str, Meta(min_length=1, max_length=32), _IS_FLEET_NAME]
 RateText = Annotated[int, _parsed(parse_rate, "must be a rate, like 500K or 2.5M")]
-SizeText = Annotated[int, _parsed(parse_size, "must be a size, like 128K or 1M")]
+MemoryText = Annotated[int, _parsed(_memory, f"must be a size of at least {MEMORY_LIMIT_MIN >> 20}M, like 1G")]
 ChunkSizeText = Annotated[int, _parsed(parse_chunk_size, "must be auto, or a size from 4K to 1M")]
 """Written with units, as on the command line."""
 ChunkSize = Annotated[int, Meta(ge=0, le=CHUNK_SIZE_MAX), Format(_chunk_size)]

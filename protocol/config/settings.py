@@ -19,19 +19,23 @@ from protocol.config.schema import (
     Broker,
     ChunkSize,
     ChunkSizeText,
+    Command,
     Days,
     Destination,
     EndMinute,
+    FieldText,
     FileMode,
     FleetName,
     FolderMode,
     Format,
+    HeaderLine,
     Headers,
     Host,
     HostPattern,
     Interface,
     Key,
     Login,
+    MemoryText,
     Name,
     Network,
     OptionalAddress,
@@ -43,9 +47,9 @@ from protocol.config.schema import (
     OutputTemplate,
     Password,
     Path,
+    Proxy,
     RateText,
     Roots,
-    SizeText,
     SocksProxy,
     Token,
     UrlBase,
@@ -412,28 +416,28 @@ class GetSettings:
     ] = PATIENCE_S
     race_users: Annotated[int, Meta(ge=1, le=1000), Key("Users that a race disturbs at a time.")] = RACE_USERS
     headers: Annotated[
-        tuple[Word, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
+        tuple[HeaderLine, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
     ] = ()
-    user_agent: Annotated[OptionalWord, Key("What the program calls itself.", example='"shoal"')] = ""
-    referer: Annotated[OptionalWord, Key("The page that a request comes from.", example='"https://example.org/"')] = ""
+    user_agent: Annotated[FieldText, Key("What the program calls itself.", example='"shoal"')] = ""
+    referer: Annotated[FieldText, Key("The page that a request comes from.", example='"https://example.org/"')] = ""
     cookie_file: Annotated[UserPath, Key("Cookies in Netscape's format.", example='"cookies.txt"')] = ""
     netrc: Annotated[bool, Key("Use the logins of ~/.netrc, where only its owner can read it.")] = True
     netrc_file: Annotated[UserPath, Key("Another file with logins.", example='"/home/me/netrc"')] = ""
     proxy: Annotated[
-        OptionalWord, Key("Address of a proxy; none: not even the environment's.", S, example='"none"')
+        Proxy, Key("Address of a proxy; none: not even the environment's.", S, example='"none"')
     ] = ""
     interface: Annotated[
-        OptionalWord, Key("Interface or own address that connections leave from.", example='"tun0"')
+        Interface, Key("Interface or own address that connections leave from.", example='"tun0"')
     ] = ""
-    ip_version: Annotated[int, Meta(ge=0, le=6), Key("4 or 6: only this one; 0: both.")] = 0
+    ip_version: Annotated[Literal[0, 4, 6], Key("4 or 6: only this one; 0: both.")] = 0
     https_only: Annotated[bool, Key("Follow no redirect from https to plain http.")] = False
     connections: Annotated[int, Meta(ge=1, le=16), Key("Connections to each server.")] = 1
     max_time_s: Annotated[float, Meta(ge=0, le=2592000), Key("Give up after this time; 0: never.", name="max_time")] = (
         0.0
     )
-    memory_limit: Annotated[SizeText, Key("A process with more is replaced.", default='"1G"')] = 1 << 30
+    memory_limit: Annotated[MemoryText, Key("A process with more is replaced.", default='"1G"')] = 1 << 30
     existing: Annotated[Existing, Key("What is done with a file that has the name.")] = "auto"
-    on_complete: Annotated[OptionalWord, Key("Command to run with a sealed file.", example='"chmod 640"')] = ""
+    on_complete: Annotated[Command, Key("Command to run with a sealed file.", example='"chmod 640"')] = ""
 
 
 class Table(NamedTuple):

@@ -31,11 +31,29 @@ def check_header(line: str) -> None:
     """Refuse what is not ``Name: value``, and fields that frame a request or name the part of the file."""
     name, colon, value = line.partition(":")
     if not colon or _FIELD_NAME.fullmatch(name) is None:
-        raise ValueError("write it as 'Name: value'; 'Name:' takes a usual field away")
+        raise ValueError("must be written as 'Name: value'; 'Name:' takes a usual field away")
     if not all(char.isprintable() and ord(char) < 256 for char in value) or len(line) > HEADERS_CHARS_MAX:
-        raise ValueError(f"the value of {name} has characters that no field can have, or is too long")
+        raise ValueError(f"must not have characters in the value of {name} that no field can have, nor be too long")
     if name.lower() in _OWN_FIELDS:
-        raise ValueError(f"{name} is set by the program itself")
+        raise ValueError(f"must not have {name}, which is set by the program itself")
+
+
+def check_text(word: str) -> None:
+    """Refuse what cannot be the value of a request's field."""
+    if not (word.isprintable() and word.isascii() and len(word) <= TEXT_CHARS_MAX):
+        raise ValueError(f"must have at most {TEXT_CHARS_MAX} printable ASCII characters")
+
+
+def check_command(word: str) -> None:
+    """Refuse what a shell would not split into a program and its arguments."""
+    from shlex import split
+
+    try:
+        words = split(word)
+    except ValueError:
+        raise ValueError("must close each quote") from None
+    if not words:
+        raise ValueError("must name a program")
 
 
 def check_cookies(lines: tuple[str, ...]) -> None:

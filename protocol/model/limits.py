@@ -23,6 +23,8 @@ CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
 TERM_CHARS_MAX: Final = 250
 PATH_BYTES_MAX: Final = 4096
+MEMORY_LIMIT_MIN: Final = 8 << 20
+"""A process that has just begun has about twice as much."""
 HEX_DIGITS: Final = {
     "sha256": 64,
     "sha1": 40,

@@ -363,6 +363,25 @@ def test_units_of_the_get_table_are_those_of_the_options(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ip_version = 5", "must be one of 0, 4, 6"),
+        ("ip_version = true", "must be one of 0, 4, 6"),
+        ("proxy = 'ftp://x'", "must be none, or an address that begins with http, https, socks5, socks5h"),
+        ("interface = 'wg 0'", "must be the name of an interface, or an address of this machine"),
+        ("header = ['A: b', 'nonsense']", "must be written as 'Name: value'; 'Name:' takes a usual field away"),
+        ("referer = 'ü'", "must have at most 2000 printable ASCII characters"),
+        ("user_agent = 'ü'", "must have at most 2000 printable ASCII characters"),
+        ('on_complete = "a \'b"', "must close each quote"),
+        ("on_complete = ' '", "must name a program"),
+        ("memory_limit = '1'", "must be a size of at least 8M, like 1G"),
+    ],
+)
+def test_what_an_option_refuses_the_get_table_refuses_with_its_place(line: str, words: str) -> None:
+    assert refusal(f"[get]\n{line}") == f"shoal.toml:2: {line.split(' ')[0]} under [get] {words}"
+
+
 def test_the_printed_configuration_changes_nothing_and_names_every_key() -> None:
     text = printed()
     bare = loaded()
