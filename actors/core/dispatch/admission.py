@@ -47,8 +47,9 @@ SWITCH_S_MAX: Final = 30.0
 HELD_S_MAX: Final = 0.5
 """Time that the other addresses of a new job are not asked while the first one has not said how large the file is."""
 BODIES_MAX: Final = 4
-"""Addresses of a job that are asked for parts of the file at once. Among eight mirrors, some of which begin at byte 0
-only, a part for each cost a tenth of the file's bytes a second time: what is measured first is placed better."""
+"""Addresses of a job that are asked for parts of the file at once; of more, one is asked for all of it. Among eight
+mirrors, some of which begin at byte 0 only, a part for each cost a tenth of the file's bytes a second time: what is
+measured first is placed better."""
 OTHER_SIZE: Final = "size differs:"
 LIKELY_SMALLER: Final = 16
 """What is smaller than this part (1/16) of the others' file is a login page rather than another version of it."""
@@ -360,7 +361,8 @@ class Admission:
         if source.peer:
             self._remote_queue.enqueue(source, now_s)
             return
-        if self._first is not None and now_s - self._first.asked_s < HELD_S_MAX:
+        few = self.job.source_count <= BODIES_MAX
+        if few and self._first is not None and now_s - self._first.asked_s < HELD_S_MAX:
             return  # until that one has answered
         begin_at = self._begin_at(source)
         if begin_at == 0:
@@ -373,15 +375,17 @@ class Admission:
         """Return from which byte on this source is asked for the file, -1: its first request is a probe only.
 
         Some links are good for one request, so the answer is to be the download: the first source's from the start,
-        those of the others, once the size is known, each from a place of its own.
+        those of a few others, once the size is known, each from a place of its own.
         """
         spec, count = self.job.spec, self.job.source_count
         if self.job.begun or self.job.attempt or spec.policy.preallocate or spec.term or source.proven:
             return -1
-        if not source.id < count <= BODIES_MAX or (count > 1 and (spec.mode != "swarm" or spec.user)):
+        if source.id >= count or (count > 1 and (spec.mode != "swarm" or spec.user)):
             return -1
         if not self.first_probed_s:
             return 0 if self._first is None else -1
+        if count > BODIES_MAX:
+            return -1
         first = next((each for each in self.sources.values() if each.probed and each.stands), None)
         chunk_size = chunk_size_of(spec, first.size_bytes) if first is not None else 1
         chunks = -(-first.size_bytes // chunk_size) if first is not None else 0

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
+from actors.core.dispatch.admission import BODIES_MAX
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import estimate_lease
 from actors.core.dispatch.granting import Grants
@@ -95,6 +96,7 @@ class Leases:
             job, tracker, sources, out, failures=failures, remote_queue=remote_queue, content=content, views=self._views
         )
         self._expired_s = 0.0
+        self._answered_again = False
         self._complete_s: float | None = None
 
     def joined(self, source: Source) -> None:
@@ -261,6 +263,7 @@ class Leases:
             return
         source = self.sources[lease.source]
         note_received(lease, message.received_bytes, now_s)
+        self._note_second_answer(source, message.received_bytes)
         if message.rate_bytes_s >= 0:
             lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
         if message.rate_bytes_s > 0 and (lease.sample or not lease.check):
@@ -268,6 +271,17 @@ class Leases:
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             learn_setup(source, message.setup_s)
         self._extend_if_near(lease, source, now_s)
+
+    def _note_second_answer(self, source: Source, received_bytes: int) -> None:
+        """Treat no link of many as good for one request any more, once one of them has answered a second one.
+
+        Should another be refused after all, this one can bring what it leaves.
+        """
+        many = self.job.source_count > BODIES_MAX and not self._answered_again
+        if many and received_bytes > 0 and not (source.answered_once or source.peer):
+            self._answered_again = True
+            for each in self.sources.values():
+                each.answered_once = False
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
         tracker, costly = self.tracker, source.traits.abort_is_costly
@@ -307,6 +321,7 @@ class Leases:
         source.handed = source.handed or progressed
         if isinstance(message, LeaseFinished) and lease is not None and message.received_bytes:
             source.answered_once &= source.stands and lease.first == source.position
+            self._note_second_answer(source, message.received_bytes)
         self.report.lease_over(message.received_bytes)
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)

@@ -33,7 +33,7 @@ from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, drawn, joined, probed, said, wanted
 from tests.actors.core.dispatch.boards import deliver as deliver_at
-from tests.actors.core.dispatch.replies import finished, stored
+from tests.actors.core.dispatch.replies import finished, measured, stored
 
 SIZE = 8 * CHUNK
 OPENED = PartFileReady(job=1, part_path="/box/f.part", message="")
@@ -304,7 +304,7 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
         ({"preallocate": True}, False),
         ({"term": "words"}, False),
         ({"source_count": 2}, True),
-        ({"source_count": 5}, False),
+        ({"source_count": 5}, True),
         ({"source_count": 2, "user": "ann"}, False),
         ({"source_count": 2, "mode": "race"}, False),
     ],
@@ -371,6 +371,33 @@ def test_a_first_answer_is_read_up_to_the_next_one_before_its_source_is_asked_ag
         first = lease.stop
         (lease,) = done(state, lease, now_s=1.6)
     assert (lease.stop, lease.overlap) == (20, 1), "and a chunk of the next, which ties the two"
+
+
+def many_standing() -> tuple[DispatchState, LeaseGranted, LeaseGranted]:
+    """Five mirrors of 40 chunks; the first answer of one stands open at chunk 0, the others were asked for one byte."""
+    state, asked = new_job(5)
+    assert asked == {0: 0, 1: -1, 2: -1, 3: -1, 4: -1}, "nobody waits for the first answer"
+    deliver(state, probed(0, 40 * CHUNK, open_at=0), probed(1, 40 * CHUNK))
+    granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
+    first, other = ({each.source: each for each in granted}[number] for number in (0, 1))
+    assert (first.first, other.stop) == (0, 40)
+    return state, first, other
+
+
+@pytest.mark.parametrize(("heard", "end"), [(False, 40), (True, 39)])
+def test_of_many_sources_the_open_answer_is_read_to_the_end_unless_another_source_answered_twice(
+    heard: bool, end: int
+) -> None:
+    state, lease, other = many_standing()
+    if heard:
+        deliver(state, measured(1, other.lease, 0.5, 1e5))
+    assert state.sources[0].answered_once is not heard
+    place, now_s, mine = 0, 1.0, [lease]
+    while mine and place < 40:
+        assert mine[0].first == place
+        place, now_s = mine[0].stop, now_s + 0.2
+        mine = [each for each in done(state, mine[0], now_s=now_s) if each.source == 0]
+    assert place == end, "what another was given is its own once it sends"
 
 
 def test_the_chunk_size_is_chosen_once_the_size_is_known() -> None:
