@@ -1,10 +1,11 @@
 """Network interface that connections are bound to, and the guard that ends them when it is gone.
 
 An interface is named (``wg0``) or meant by one of its addresses. Its sockets leave by it only: SO_BINDTODEVICE where
-that is allowed, else its address as the source address. A connection holds as long as the interface is up, is the same
+that is allowed, else its address as the source address, which alone does not choose the way that packets take. A connection holds as long as the interface is up, is the same
 one, and has the connection's own address: without this check the system would send on by another route.
 """
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -19,7 +20,12 @@ CHECK_S: Final = 0.25
 """Period at which a connection's interface is looked at."""
 _GET_FLAGS: Final = 0x8913
 _GET_ADDRESS: Final = 0x8915
+_GET_LIST: Final = 0x8912
 _UP_AND_RUNNING: Final = 0x1 | 0x40
+_LOOPBACK: Final = 0x8
+_ROW: Final = struct.Struct(f"16s4x4s{struct.calcsize('PPHBBB0P') - 8}x")
+"""``struct ifreq`` with an IPv4 address: a name, and a union as large as its largest member, ``struct ifmap``."""
+_ROWS_MAX: Final = 512
 _NAME_BYTES_MAX: Final = 15
 NOWHERE: Final = (0, "")
 """`interface_state` of what is not there."""
@@ -65,25 +71,34 @@ def interface_state(interface: str) -> tuple[int, str]:
 
 
 def bind_socket(sock: socket.socket, interface: str, *, port: int = 0) -> None:
-    """Have a socket leave from this interface, or this address, only; empty: any. Raises OSError.
+    """Have a socket leave from this interface, or this address and its interface, only; empty: any. Raises OSError.
 
     Where a process may not bind to a device, the interface's address of the socket's family is the source address.
     """
     if not interface:
         return
     if is_address(interface):
+        holder = _holder(interface)
+        if holder and not _flags(holder) & _LOOPBACK:  # an address of its own there may be that of all others
+            with contextlib.suppress(PermissionError):
+                _bind_to_device(sock, holder)
         sock.bind((interface, port))
         return
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        _bind_to_device(sock, interface)
     except PermissionError:
         address = _address_of(interface, sock.family)
         if not address:
             raise InterfaceGone(f"interface {interface} has no address of this IP version") from None
         sock.bind((address, port))
+
+
+def _bind_to_device(sock: socket.socket, name: str) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
     except OSError as error:
         if error.errno == errno.ENODEV:
-            raise InterfaceGone(f"interface {interface} is gone") from None
+            raise InterfaceGone(f"interface {name} is gone") from None
         raise
 
 
@@ -134,9 +149,14 @@ def _asked(name: str, request: int) -> bytes:
     return b""
 
 
-def _is_up(name: str) -> bool:
+def _flags(name: str) -> int:
+    """Return the flags of an interface, 0 when there is none of this name."""
     found = _asked(name, _GET_FLAGS)
-    return bool(found) and struct.unpack_from("<H", found, 16)[0] & _UP_AND_RUNNING == _UP_AND_RUNNING
+    return int(struct.unpack_from("<H", found, 16)[0]) if found else 0
+
+
+def _is_up(name: str) -> bool:
+    return _flags(name) & _UP_AND_RUNNING == _UP_AND_RUNNING
 
 
 def _is_ours(address: str) -> bool:
@@ -146,7 +166,7 @@ def _is_ours(address: str) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.bind((address, 0))
     except OSError as error:
-        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and not isinstance(error, socket.gaierror)
     return True
 
 
@@ -160,10 +180,26 @@ def _address_of(name: str, family: int) -> str:
 
 def _holder(address: str) -> str:
     """Return the name of the interface that has this address; empty where that cannot be seen."""
+    if "%" in address:
+        return address.partition("%")[2]
     if ":" in address:
         packed = socket.inet_pton(socket.AF_INET6, address)
         return next((name for name, own, _ in _ipv6() if socket.inet_pton(socket.AF_INET6, own) == packed), "")
-    return next((name for _, name in socket.if_nameindex() if _address_of(name, socket.AF_INET) == address), "")
+    return next((name for name, own in _ipv4() if own == address), "")
+
+
+def _ipv4() -> list[tuple[str, str]]:
+    """Return ``(interface, address)`` of all IPv4 addresses, also of further ones of an interface."""
+    rows = array.array("B", bytes(_ROWS_MAX * _ROW.size))
+    place, length = rows.buffer_info()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            found = fcntl.ioctl(sock.fileno(), _GET_LIST, struct.pack("iP", length, place))
+    except OSError:
+        return []
+    filled = rows.tobytes()[: struct.unpack_from("i", found)[0]]
+    named = ((name.split(b"\0")[0].decode(errors="surrogateescape"), own) for name, own in _ROW.iter_unpack(filled))
+    return [(name.partition(":")[0], socket.inet_ntoa(own)) for name, own in named]
 
 
 def _ipv6() -> list[tuple[str, str, int]]:

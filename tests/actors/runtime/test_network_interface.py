@@ -34,6 +34,7 @@ def test_what_is_there_is_there(interface: str) -> None:
         ("no-such-0", "interface no-such-0 is gone"),
         ("192.0.2.77", "no interface has the address 192.0.2.77"),
         ("2001:db8::77", "no interface has the address 2001:db8::77"),
+        ("fe80::1%no-such-0", "no interface has the address fe80::1%no-such-0"),
     ],
 )
 def test_what_is_not_there_is_said(interface: str, words: str) -> None:
