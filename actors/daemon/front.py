@@ -27,6 +27,7 @@ from actors.daemon.preflight import (
 )
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
+from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.process_stats import ProcessStats
 from actors.runtime.stop_signals import raise_lost_interrupt
 from actors.runtime.supervisor import StartFailed, Supervisor
@@ -209,6 +210,10 @@ class Daemon:
             _logger.warning("note: %s", note)
         if self._config.account is None:
             _logger.info("%s: HTTP sources only", processes.NO_ACCOUNT)
+        try:
+            check_interface_there(self._config.settings.daemon.interface)
+        except InterfaceGone as gone:
+            _logger.warning("note: %s: all jobs wait until it is back", gone.words)
         if not self._config.settings.api.authentication:
             _logger.warning("note: the API asks for no key (authentication under [api])")
         if key_path:

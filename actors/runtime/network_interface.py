@@ -1,8 +1,9 @@
 """Network interface that connections are bound to, and the guard that ends them when it is gone.
 
 An interface is named (``wg0``) or meant by one of its addresses. Its sockets leave by it only: SO_BINDTODEVICE where
-that is allowed, else its address as the source address, which alone does not choose the way that packets take. A connection holds as long as the interface is up, is the same
-one, and has the connection's own address: without this check the system would send on by another route.
+that is allowed, else its address as the source address, which alone does not choose the way that packets take. A
+connection holds as long as the interface is up, is the same one, and has the connection's own address: without this
+check the system would send on by another route.
 """
 
 import array

@@ -238,7 +238,8 @@ class DaemonSettings:
         Interface,
         Key(
             "Interface, or own address, that all transfers use, Soulseek too; all wait for it. Not bound: names are "
-            "looked up by the system (a socks5h proxy does it at its end), webhooks and the page go the usual way.",
+            "looked up by the system (a socks5h proxy does it at its end); webhooks, the page, a fleet's brokers and "
+            "store go the usual way.",
             R,
             example='"wg0"',
         ),
@@ -423,12 +424,8 @@ class GetSettings:
     cookie_file: Annotated[UserPath, Key("Cookies in Netscape's format.", example='"cookies.txt"')] = ""
     netrc: Annotated[bool, Key("Use the logins of ~/.netrc, where only its owner can read it.")] = True
     netrc_file: Annotated[UserPath, Key("Another file with logins.", example='"/home/me/netrc"')] = ""
-    proxy: Annotated[
-        Proxy, Key("Address of a proxy; none: not even the environment's.", S, example='"none"')
-    ] = ""
-    interface: Annotated[
-        Interface, Key("Interface or own address that connections leave from.", example='"tun0"')
-    ] = ""
+    proxy: Annotated[Proxy, Key("Address of a proxy; none: not even the environment's.", S, example='"none"')] = ""
+    interface: Annotated[Interface, Key("Interface or own address that connections leave from.", example='"tun0"')] = ""
     ip_version: Annotated[Literal[0, 4, 6], Key("4 or 6: only this one; 0: both.")] = 0
     https_only: Annotated[bool, Key("Follow no redirect from https to plain http.")] = False
     connections: Annotated[int, Meta(ge=1, le=16), Key("Connections to each server.")] = 1

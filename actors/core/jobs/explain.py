@@ -94,7 +94,10 @@ def _active(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
         yield Bottleneck(kind="search", text="users who have the file are being searched for")
     if attempt.phase == "verifying":
         yield Bottleneck(kind="disk", text="what was on the disk already is being read and checked")
-    if attempt.phase == "opening":
+    away = "" if flowing or attempt.phase == WAITING else attempt.reason
+    if away:
+        yield Bottleneck(kind="sources", text=f"{away}: waits until it is back")
+    if attempt.phase == "opening" and not away:
         yield Bottleneck(kind="sources", text="its sources have not said yet whether they have the file")
     if attempt.phase == "sealing":
         yield Bottleneck(kind="disk", text="everything is here; the whole file is being checked and gets its name")

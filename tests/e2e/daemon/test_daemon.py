@@ -44,6 +44,25 @@ def test_without_a_configuration_it_starts_makes_a_key_and_ends_with_everything_
 
 
 @pytest.mark.long
+def test_an_interface_that_is_not_there_is_said_at_the_start_and_by_the_job_that_waits_for_it(shoal: Shoal) -> None:
+    with running(shoal, SHOAL_DAEMON_INTERFACE="no-such-0", SHOAL_DAEMON_ALLOW_PRIVATE_SOURCES="true") as daemon:
+        assert daemon.stderr_has("note: interface no-such-0 is gone: all jobs wait until it is back")
+        with socket.socket() as mirror:
+            mirror.bind(("127.0.0.1", 0))
+            mirror.listen()
+            url = f"http://127.0.0.1:{mirror.getsockname()[1]}/f.bin"
+            body = {"filename": "f.bin", "fileSize": 1000, "sources": [{"url": url}]}
+            made = daemon.client.post("/api/v0/multisource/download", json=body).json()
+            why = f"/api/v0/multisource/jobs/{made['id']}/why"
+            words = "interface no-such-0 is gone: waits until it is back"
+            eventually(lambda: words in json.dumps(daemon.get(why)))
+            mirror.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                mirror.accept()
+        daemon.stop()
+
+
+@pytest.mark.long
 def test_ctrl_c_ends_it_in_order(shoal: Shoal) -> None:
     with running(shoal) as daemon:
         begun_s = time.monotonic()

@@ -379,7 +379,7 @@ def test_units_of_the_get_table_are_those_of_the_options(tmp_path: Path) -> None
     ],
 )
 def test_what_an_option_refuses_the_get_table_refuses_with_its_place(line: str, words: str) -> None:
-    assert refusal(f"[get]\n{line}") == f"shoal.toml:2: {line.split(' ')[0]} under [get] {words}"
+    assert refusal(f"[get]\n{line}") == f"shoal.toml:2: {line.split(' ', maxsplit=1)[0]} under [get] {words}"
 
 
 def test_the_printed_configuration_changes_nothing_and_names_every_key() -> None:

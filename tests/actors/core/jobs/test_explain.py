@@ -138,6 +138,14 @@ def test_what_has_not_been_opened_waits_for_its_sources() -> None:
     assert kinds(rig, id) == ["disk"]
 
 
+@pytest.mark.parametrize("phase", ["opening", "riding"])
+def test_an_interface_that_is_gone_binds(phase: str) -> None:
+    rig = Rig()
+    id = riding(rig, {"standing": "candidate"})
+    rig.progressed(1, 100, state=phase, reason="interface wg0 is gone")
+    assert [each.text for each in bindings(rig, id)] == ["interface wg0 is gone: waits until it is back"]
+
+
 def test_sources_that_all_failed_bind_while_the_job_rides_and_while_it_waits() -> None:
     rig = Rig()
     id = riding(rig, {"standing": "cooling", "reason": "503", "name": "a.example"})
