@@ -46,6 +46,7 @@ from protocol.model.job_records import (
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import FolderView
 from protocol.model.source_url import public_url, without_login
+from storage.damaged_database import is_damage
 from storage.durable import make_private
 from storage.job_store_schema import (
     ATTEMPTS,
@@ -109,7 +110,7 @@ class LoginStore:
             self._open(path)
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # the latter of damaged words and rows
             self._db.close()
-            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+            if not is_damage(error):
                 raise
             os.unlink(path)
             self._open(path)
@@ -174,11 +175,6 @@ def check_store(path: str) -> list[str]:
     damaged = check_rows(path)
     _opened_logins(path).close()
     return damaged
-
-
-def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Return whether a statement failed because the schema is another than was made, not for want of disk or rights."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR
 
 
 def _opened_logins(path: str) -> LoginStore:

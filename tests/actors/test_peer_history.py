@@ -129,23 +129,30 @@ def test_an_upload_whose_process_died_is_counted_at_the_next_start(tmp_path: Pat
         again.bus.close()
 
 
-def test_a_file_with_a_damaged_schema_is_gone_on_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["schema", "no database", "log"])
+def test_a_damaged_file_is_put_aside_and_begun_anew(tmp_path: Path, damage: str) -> None:
     first = Asker(tmp_path)
     first.tell(PeerDelivered(peer="ann", rate_bytes_s=1.0, setup_s=0.5))
     assert first.ask(peers(), PeerView)[0] == 1
     stop_actors([first.memory], timeout_s=5.0)
     first.bus.close()
     file = tmp_path / "peers.sqlite"
-    file.write_bytes(file.read_bytes().replace(b" INTEGER NOT NULL", b" \xccNTEGER NOT NULL"))
+    if damage == "schema":
+        file.write_bytes(file.read_bytes().replace(b" INTEGER NOT NULL", b" \xccNTEGER NOT NULL"))
+    else:
+        file.write_bytes(b"no database\n" * 1000)
     damaged = file.read_bytes()
-    again = Asker(tmp_path)
-    try:
-        again.tell(PeerDelivered(peer="bob", rate_bytes_s=1.0, setup_s=0.5))
-        assert [row.peer for row in again.ask(peers(), PeerView)[1]] == ["bob"]
-    finally:
-        stop_actors([again.memory], timeout_s=5.0)
-        again.bus.close()
-    assert file.read_bytes() == damaged
+    if damage == "log":
+        Path(f"{file}-wal").write_bytes(b"no log")
+    for told, known in ("bob", ["bob"]), ("eva", ["bob", "eva"]):
+        again = Asker(tmp_path)
+        try:
+            again.tell(PeerDelivered(peer=told, rate_bytes_s=1.0, setup_s=0.5))
+            assert sorted(row.peer for row in again.ask(peers(), PeerView)[1]) == known
+        finally:
+            stop_actors([again.memory], timeout_s=5.0)
+            again.bus.close()
+    assert Path(f"{file}.damaged").read_bytes() == damaged
 
 
 def test_an_upload_that_is_about_to_come_is_in_the_file_before_the_answer(asker: Asker, tmp_path: Path) -> None:

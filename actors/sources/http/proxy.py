@@ -35,7 +35,10 @@ class Proxy:
 
 
 def proxy_for(target: Target) -> Proxy | None:
-    """Return the proxy that ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` (either case) ask for."""
+    """Return the proxy that ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` (either case) ask for.
+
+    Not ``HTTP_PROXY`` in a CGI script (there is ``REQUEST_METHOD``), where a caller's field ``Proxy`` is called so.
+    """
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None  # the import below costs more than all the rest of a start
     from urllib.request import getproxies

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from actors.sources.http.proxy import is_excepted, parse_proxy
+from actors.sources.http.proxy import is_excepted, parse_proxy, proxy_for
+from actors.sources.http.target import parse_target
 from actors.sources.http.tls import STORES
 from protocol.model.faults import FaultKind, SourceFault
 from tests.actors.sources.conftest import Read, Serve
@@ -124,6 +125,18 @@ def test_a_proxy_s_kind_has_its_usual_port() -> None:
     ]
     with pytest.raises(SourceFault):
         parse_proxy("socks4://here")
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+@pytest.mark.parametrize("cgi", [False, True])
+def test_the_environment_names_a_proxy_in_either_case_but_no_caller_of_a_cgi_script_does(
+    monkeypatch: pytest.MonkeyPatch, name: str, cgi: bool
+) -> None:
+    monkeypatch.setenv(name, "http://proxy.example:3128")
+    if cgi:
+        monkeypatch.setenv("REQUEST_METHOD", "GET")
+    proxy = proxy_for(parse_target("http://host.example/"))
+    assert (proxy is None) is (cgi and name == "HTTP_PROXY")
 
 
 @pytest.mark.parametrize("name", ["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
