@@ -28,7 +28,7 @@ from protocol.messages import (
 from protocol.messages.addresses import PEER_HISTORY, split_address
 from protocol.model.job_views import PeerView, StopCount
 from protocol.model.value import Value
-from storage.damaged_database import is_damage, put_aside
+from storage.damaged_database import is_damage, rename_damaged
 from storage.peer_store import PeerStore
 
 PeerHistoryInbox = (
@@ -53,14 +53,14 @@ PAGE_MAX: Final = 1000
 class PeerHistory(Actor):
     """Owner of the peer store at `path` (empty: it lasts as long as the process).
 
-    A damaged file is put aside and begun anew, once. Where it cannot be used otherwise that is logged once, and it goes
-    on in memory: what this process learns still counts.
+    A damaged file gets another name and is begun again, once. Where it cannot be used otherwise it logs that once and
+    goes on in memory: what this process learns still counts.
     """
 
     def __init__(self, bus: MessageBus, path: str) -> None:
         super().__init__(split_address(PEER_HISTORY)[1], bus)
         self._path = path
-        self._anew = False
+        self._begun_again = False
         self._store: PeerStore | None = None
 
     def starting(self) -> None:
@@ -150,12 +150,12 @@ class PeerHistory(Actor):
     def _go_on_without(self, error: Exception) -> None:
         if self._store is not None:
             self._store.close()
-        if self._path and is_damage(error) and not self._anew:
-            self._anew = True
+        if self._path and is_damage(error) and not self._begun_again:
+            self._begun_again = True
             with contextlib.suppress(*_UNUSABLE, OSError):
-                aside = put_aside(self._path)
+                renamed = rename_damaged(self._path)
                 self._store = PeerStore(self._path)
-                _logger.warning("%s is damaged: it is %s now, peers are remembered anew", self._path, aside)
+                _logger.warning("%s is damaged: it is called %s now, and begun again", self._path, renamed)
                 return
         _logger.warning("%s cannot be used, peers are remembered for this process only: %s", self._path, error)
         self._store = PeerStore(_IN_MEMORY)

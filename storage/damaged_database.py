@@ -1,12 +1,12 @@
-"""Damage of an SQLite file, told from want of disk or rights, and the way such a file is put aside."""
+"""Damage of an SQLite file, as against want of disk or rights, and the other name that such a file gets."""
 
 import contextlib
 import os
 import sqlite3
 from typing import Final
 
-ASIDE: Final = ".damaged"
-"""What is appended to the name of a file that was put aside; one that was before it is replaced."""
+SUFFIX: Final = ".damaged"
+"""What is appended to the name of a damaged file; an earlier one of that name is replaced."""
 
 
 def is_damage(error: Exception) -> bool:
@@ -16,11 +16,11 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, sqlite3.DatabaseError | ValueError | TypeError)
 
 
-def put_aside(path: str) -> str:
-    """Rename a database that nobody in this process has open, with its log. Returns the new name. Raises OSError."""
-    aside = path + ASIDE
-    os.replace(path, aside)
+def rename_damaged(path: str) -> str:
+    """Rename a database that is not open in this process, and its log. Return the new name. Raises OSError."""
+    renamed = path + SUFFIX
+    os.replace(path, renamed)
     for companion in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
-            os.replace(path + companion, aside + companion)
-    return aside
+            os.replace(path + companion, renamed + companion)
+    return renamed

@@ -369,7 +369,8 @@ class Transfer(Struct, frozen=True, kw_only=True):
             "--on-complete",
             metavar="COMMAND",
             check=partial(parsing.checked_option, "--on-complete", check_command),
-            help="Run this with the path of the finished file, in place of {} or at the end. No shell.",
+            help="Run this with the path of the finished file, in place of {} or at the end. No shell; one of yours "
+            'should take "$SHOAL_PATH", for names may hold quotes.',
         ),
     ] = ""
 

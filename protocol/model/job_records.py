@@ -75,7 +75,9 @@ class JobRecord(Value):
     claim: Claim = Claim()
     """What is known of the content, as the latest attempt that stored anything reported it."""
     timed_from_s: float = 0.0
-    """`active_s` when a user retried it: from there `max_time_s` counts."""
+    """What it had taken when a user retried it: from there `max_time_s` counts."""
+    between_s: float = 0.0
+    """Time queued between attempts while the daemon ran; counted for jobs that have a `max_time_s`."""
 
 
 class SourceRecord(Value):

@@ -169,6 +169,7 @@ class JobSpec(Value):
     pieces: PieceHashes = PieceHashes()
     """Compared piece by piece as they are complete."""
     max_time_s: float = 0.0
-    """A job in a daemon fails when its attempts have taken so long and it is not complete; 0: never."""
+    """A job in a daemon fails when it is not complete so long after its first start, pauses by a user and times
+    without a daemon left out; 0: never."""
     template_root: str = ""
     """Folder for downloads of a daemon, below which its template puts the file; empty: it stays in `folder`."""

@@ -130,7 +130,7 @@ def test_an_upload_whose_process_died_is_counted_at_the_next_start(tmp_path: Pat
 
 
 @pytest.mark.parametrize("damage", ["schema", "no database", "log"])
-def test_a_damaged_file_is_put_aside_and_begun_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_gets_another_name_and_is_begun_again(tmp_path: Path, damage: str) -> None:
     first = Asker(tmp_path)
     first.tell(PeerDelivered(peer="ann", rate_bytes_s=1.0, setup_s=0.5))
     assert first.ask(peers(), PeerView)[0] == 1

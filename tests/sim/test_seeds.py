@@ -156,7 +156,7 @@ def median_efficiency(kind: str, seeds: int) -> float:
     [
         ("ladder", 5, 0.98),
         pytest.param("faulty_ladder", 21, 0.93, marks=pytest.mark.long),
-        ("benched_faults", 5, 0.93),
+        ("benched_faults", 5, 0.925),  # .003 of it is what an open answer costs that is given up for the front
         ("holes", 5, 0.86),
         ("alone", 3, 0.985),
         ("unequal", 3, 0.98),

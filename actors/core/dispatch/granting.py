@@ -76,7 +76,7 @@ class Grants:
             # A link may be good for one request: what its first answer brings is read before it is asked again.
             # Then a check, which takes no chunk from the open answers of others, shows if it gives a second one.
             stays = source.answered_once and source.stands and self._tracker.is_missing(source.position)
-            if self._waits_for_others(source) or (stays and self._begun_by_another(source.position, now_s)):
+            if self._waits_for_others(source) or (stays and self._begun_by_another(source, now_s)):
                 continue
             if not stays and self._serve_check(source, now_s, urgent=True):
                 continue
@@ -127,14 +127,16 @@ class Grants:
             return False
         return any(each.usable and not each.odd for each in self._sources.values())
 
-    def _begun_by_another(self, chunk: int, now_s: float) -> bool:
-        """Whether a lease that was granted just now, of which nothing has come yet, has this chunk.
+    def _begun_by_another(self, source: Source, now_s: float) -> bool:
+        """Whether a lease that was granted just now, of which nothing has come yet, has the chunk where it stands.
 
-        Where that source is refused, the one that stands there goes on.
+        Where that source is refused, the one that stands there goes on; one that can begin nowhere else is not waited
+        for.
         """
         return any(
-            lease.first <= chunk < lease.stop
+            lease.first <= source.position < lease.stop
             and lease.next == lease.first
+            and self._sources[lease.source].traits.offset_ok >= source.traits.offset_ok
             and not lease.received_bytes
             and now_s - lease.granted_s < BEGUN_S_MAX
             for lease in self._tracker.leases.values()
@@ -251,6 +253,7 @@ class Grants:
     def _hand_over(self, source: Source, lease: Lease, now_s: float) -> None:
         """The source's worker is to read this lease."""
         self._views.changed()
+        source.stands &= lease.first == source.position  # another request ends that answer
         lease.prior_rate_bytes_s = 0.0 if source.rate_guessed else source.rate_bytes_s
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self._job.spec.chunk_size
         if source.peer:

@@ -16,13 +16,13 @@ from actors.core.jobs.job import (
     Attempt,
     Job,
     JobIndex,
-    active_s,
     ended_ms,
     likely_name,
     new_attempt,
     new_source,
     searches,
     size_of,
+    taken_s,
 )
 from actors.core.jobs.lifecycle import Lifecycle, PartFileRemoval
 from actors.core.jobs.transaction import ManifestReport, Now, TransactionBuilder
@@ -159,20 +159,30 @@ class Attempts:
 
     def tick(self, now: Now) -> None:
         self._answer_overdue(now)
-        self._end_overdue(now)
-        self._count_waiting(now.s - self._ticked_s if self._ticked_s else 0.0, now)
+        passed_s = now.s - self._ticked_s if self._ticked_s else 0.0
+        self._end_overdue(passed_s, now)
+        self._count_waiting(passed_s, now)
         self._ticked_s = now.s
         for job in list(self._jobs.running.values()):
             if job.record.state != ACTIVE and job.attempt is not None and now.s - job.attempt.stop_s >= STOP_AGAIN_S:
                 self.stop(job, now)
 
-    def _end_overdue(self, now: Now) -> None:
-        """Fail jobs whose attempts have taken all the time that the order gives them."""
-        for job in list(self._jobs.running.values()):
-            limit_s = job.record.spec.max_time_s
-            late = active_s(job, now) - job.record.timed_from_s >= limit_s > 0
-            if late and job.attempt is not None and job.record.state == ACTIVE:
-                self._fail(job, "late", f"not complete within {limit_s:g} s", now)
+    def _end_overdue(self, seconds: float, now: Now) -> None:
+        """Fail jobs that have taken all the time that the order gives them, from their first start on."""
+        for job in [*self._jobs.running.values(), *self._jobs.queued.values()]:
+            record, limit_s = job.record, job.record.spec.max_time_s
+            if not limit_s or (job.attempt is None and not record.attempts):
+                continue
+            if job.attempt is None:
+                job.record = record.but(between_s=record.between_s + seconds)
+                job.changed = True
+            if taken_s(job, now) < limit_s or record.state not in (ACTIVE, QUEUED):
+                continue
+            reason = f"not complete within {limit_s:g} s"
+            if job.attempt is None:
+                self.lifecycle.fail_queued(job, "late", reason, now)
+            else:
+                self._fail(job, "late", reason, now)
                 self.stop(job, now)
 
     def _count_waiting(self, seconds: float, now: Now) -> None:

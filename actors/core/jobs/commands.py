@@ -227,7 +227,9 @@ class Commands:
                 retries=0,
                 retry_at_ms=0,
                 waited_s=0.0,
-                timed_from_s=record.active_s if record.state in (FAILED, CANCELLED) else record.timed_from_s,
+                timed_from_s=record.active_s + record.between_s
+                if record.state in (FAILED, CANCELLED)
+                else record.timed_from_s,
                 file_name=self._jobs.free_name(record.spec.folder, name, record.id) if name else "",
             )
         elif state == CANCELLED:

@@ -156,6 +156,11 @@ def active_s(job: Job, now: Now) -> float:
     return job.record.active_s + (max(0.0, now.s - attempt.begun_s) if attempt is not None else 0.0)
 
 
+def taken_s(job: Job, now: Now) -> float:
+    """Return the time that counts for `max_time_s`: of its attempts, and between them."""
+    return active_s(job, now) + job.record.between_s - job.record.timed_from_s
+
+
 def ended_ms(record: JobRecord, now: Now) -> int:
     """Return the wall time of its end, which is never before its start."""
     return max(now.ms, record.started_ms, record.created_ms)

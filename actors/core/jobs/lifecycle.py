@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from actors.core.jobs.job import TRIED_AGAIN, Job, JobIndex, active_s, ended_ms, retry_wait_s, size_of, stops_of
+from actors.core.jobs.job import (
+    TRIED_AGAIN,
+    Job,
+    JobIndex,
+    active_s,
+    ended_ms,
+    retry_wait_s,
+    size_of,
+    stops_of,
+    taken_s,
+)
 from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import JobEnded, RemovePartFile
 from protocol.messages.addresses import ASSEMBLER, JOB_MANAGER
@@ -22,6 +32,7 @@ from protocol.model.job_records import (
     JobRecord,
     SaveAttempt,
     SaveFiles,
+    SaveJob,
     SaveTotals,
     Totals,
     Write,
@@ -127,8 +138,8 @@ class Lifecycle:
     def ended(self, job: Job, message: JobEnded, now: Now) -> None:
         before, attempt = job.record, job.attempt
         assert attempt is not None
-        taken_s = active_s(job, now) - before.timed_from_s + retry_wait_s(self.policy, before.retries)
-        late = 0 < before.spec.max_time_s <= taken_s  # its next attempt would begin when its time is up
+        until_s = taken_s(job, now) + retry_wait_s(self.policy, before.retries)
+        late = 0 < before.spec.max_time_s <= until_s  # its next attempt would begin when its time is up
         again = before.retries < self.policy.retries_max and not late
         state = state_after_attempt(before.state, message.state, again=again)
         retried = state == QUEUED and before.state == ACTIVE and message.state in RETRIED
@@ -164,6 +175,14 @@ class Lifecycle:
         unwanted = self.unwanted.pop(ended.number, None)
         if unwanted is not None:
             self._removal.remove(unwanted)
+        self._publish_end(job, now)
+
+    def fail_queued(self, job: Job, outcome: str, reason: str, now: Now) -> None:
+        """Fail a job that has no attempt."""
+        ended = ended_ms(job.record, now)
+        job.record = job.record.but(state=FAILED, outcome=outcome, reason=reason, ended_ms=ended, retry_at_ms=0)
+        self._jobs.update(job)
+        self._transaction.write(SaveJob(job.record))
         self._publish_end(job, now)
 
     def lost(self, job: Job, now: Now) -> None:

@@ -355,7 +355,7 @@ class JobManagerState:
             self._transaction.write(TrimEvents(self.policy.events_max, since_ms))
 
     def _unwritten(self) -> Iterator[Write]:
-        for job in self.jobs.running.values():
+        for job in (*self.jobs.running.values(), *self.jobs.queued.values()):
             yield from job.unwritten()
         yield from self._attempts.lifecycle.unwritten()
 

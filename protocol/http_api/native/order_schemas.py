@@ -252,7 +252,9 @@ class _FileOrder(JobOrder):
         ),
     )
     max_time: Annotated[int, Field(ge=1, le=1000 * MAX_TIME_S_MAX), WHOLE] | None = Field(
-        default=None, description="Milliseconds of its attempts together after which the job fails; null: never."
+        default=None,
+        description="Milliseconds from its first start on after which the job fails, waits between attempts included, "
+        "pauses not; null: never.",
     )
 
 

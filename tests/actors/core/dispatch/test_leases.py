@@ -28,6 +28,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG
 from protocol.model.faults import FaultKind
+from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, drawn, lease_of, said, serve
 from tests.actors.core.dispatch.replies import finished, measured, released, slowed, stalled, stored
 
@@ -305,16 +306,26 @@ def test_the_lease_of_a_source_is_the_one_it_is_busy_with() -> None:
     assert lease_of(state, "b").source == 1
 
 
-def test_a_chunk_is_begun_by_another_for_a_moment_and_until_its_first_byte() -> None:
+@pytest.mark.parametrize(("mine", "others", "waits"), [(True, True, True), (True, False, False), (False, False, True)])
+def test_a_chunk_is_begun_by_another_for_a_moment_and_until_its_first_byte(
+    mine: bool, others: bool, waits: bool
+) -> None:
+    """Not by one that can begin nowhere else, where this one can: `mine` and `others` tell who takes offsets."""
     state = board("....aaaa", rates={"a": 1.0})
     assert state.leases is not None
     grants, lease = state.leases.grants, lease_of(state, "a")
     lease.granted_s, lease.received_bytes = NOW_S, 0
-    begun = [chunk for chunk in range(8) if grants._begun_by_another(chunk, NOW_S)]
-    assert begun == [4, 5, 6, 7]
-    assert not grants._begun_by_another(4, NOW_S + BEGUN_S_MAX)
+    state.sources[0].traits = replace(state.sources[0].traits, offset_ok=others)
+    source = add(state, "b", offset_ok=mine)
+
+    def begun(chunk: int, now_s: float) -> bool:
+        source.position = chunk
+        return grants._begun_by_another(source, now_s)
+
+    assert [chunk for chunk in range(8) if begun(chunk, NOW_S)] == ([4, 5, 6, 7] if waits else [])
+    assert not begun(4, NOW_S + BEGUN_S_MAX)
     lease.received_bytes = 1
-    assert not grants._begun_by_another(4, NOW_S)
+    assert not begun(4, NOW_S)
 
 
 @pytest.mark.parametrize(("whole", "position", "kept"), [(True, 0, True), (True, 2, False), (False, 2, True)])

@@ -77,6 +77,27 @@ def test_a_job_is_not_tried_again_when_its_time_is_up_by_then() -> None:
     assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
 
 
+def test_the_time_of_an_order_counts_between_attempts_and_not_while_a_user_pauses_it() -> None:
+    rig = Rig(retries_max=9, retry_first_s=5.0, jobs_active_max=1)
+    id, other = rig.order(max_time_s=60.0).id, rig.order(name="other").id
+    rig.hear(Ticked())
+    rig.s += 5
+    rig.ended(1, "starved", "nobody")
+    assert (rig.state(id), rig.state(other)) == ("queued", "active")
+    rig.pause(id)
+    rig.s += 1000
+    rig.hear(Ticked())
+    rig.resume(id)
+    for state in ("queued", "failed"):
+        rig.s += 30
+        rig.hear(Ticked())
+        assert rig.state(id) == state
+    assert (rig.record(id).outcome, rig.record(id).reason) == ("late", "not complete within 60 s")
+    assert rig.kinds(id)[-1] == "job.failed"
+    rig.retry(id)
+    assert rig.state(id) == "queued", "with all of its time"
+
+
 def test_bytes_that_came_begin_the_count_of_retries_again() -> None:
     rig = Rig(retries_max=1)
     id = rig.order().id
