@@ -144,10 +144,10 @@ def test_a_damaged_file_gets_another_name_and_is_begun_again(tmp_path: Path, dam
     damaged = file.read_bytes()
     if damage == "log":
         Path(f"{file}-wal").write_bytes(b"no log")
-    for told, known in ("bob", ["bob"]), ("eva", ["bob", "eva"]):
+    for peer, known in ("bob", ["bob"]), ("eva", ["bob", "eva"]):
         again = Asker(tmp_path)
         try:
-            again.tell(PeerDelivered(peer=told, rate_bytes_s=1.0, setup_s=0.5))
+            again.tell(PeerDelivered(peer=peer, rate_bytes_s=1.0, setup_s=0.5))
             assert sorted(row.peer for row in again.ask(peers(), PeerView)[1]) == known
         finally:
             stop_actors([again.memory], timeout_s=5.0)

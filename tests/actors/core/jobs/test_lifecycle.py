@@ -43,7 +43,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     id = rig.order().id
     for wait_s in (30, 60):
         rig.ended(rig.number(id), "starved", "nobody")
-        assert (rig.state(id), rig.record(id).reason) == ("queued", f"no one; tried again in {wait_s} s")
+        assert (rig.state(id), rig.record(id).reason) == ("queued", f"nobody; tried again in {wait_s} s")
         rig.s += wait_s - 1
         rig.hear(Ticked())
         assert not rig.started()
