@@ -95,6 +95,7 @@ HOMES = {
     "nkeys": {"actors/fleet/brokers.py"},
     "nacl": {"actors/fleet/brokers.py"},
     "msgspec": {"protocol"},
+    "msgpack": {"protocol/messages/codec.py"},
     "pykka": {"actors/runtime/actor.py"},
     "idna": {"protocol/model/source_url.py"},
     "socksio": {"actors/sources/http/socks.py"},

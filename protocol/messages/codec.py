@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+import msgpack
 import msgspec
 
 import protocol.messages
@@ -58,10 +59,10 @@ def _format_of(tag: int) -> _Format:
     """Return the format of a class, made when its first message comes: a process gets few of them, all cost 12 ms."""
     cls = MESSAGES[tag]
     count = len(cls.__struct_fields__)
-    frame = _encoder.encode((tag, *([0] * count)))
     kinds = (kind for base in cls.__mro__ for kind in vars(base).get("__annotations__", {}).values())
     embeds = any(isinstance(kind, type) and issubclass(kind, Value) for kind in kinds)
-    return _Format(frame[: len(frame) - count], msgspec.msgpack.Decoder(cls).decode, embeds)
+    packer = msgpack.Packer()
+    return _Format(packer.pack_array_header(1 + count) + packer.pack(tag), msgspec.msgpack.Decoder(cls).decode, embeds)
 
 
 def prepare(classes: Iterable[type[Message]]) -> None:
@@ -93,7 +94,7 @@ def decode(frame: bytes) -> Message:
         message = decode_fields(frame)
     except (ValueError, RecursionError) as error:
         raise BadFrame(str(error)) from error
-    if embeds and not _is_whole(msgspec.msgpack.decode(frame), message):
+    if embeds and not _is_whole(msgpack.unpackb(frame), message):
         raise BadFrame(f"{type(message).__name__}: wrong count of fields")
     return message
 
