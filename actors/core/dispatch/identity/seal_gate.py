@@ -212,7 +212,7 @@ class SealGate:
 
     def forced_check(self, source: Source, tracker: ChunkTracker, *, now_s: float) -> Check | None:
         """A tie that the complete file waits for."""
-        if not tracker.complete or tracker.total == UNBOUNDED or self._containers.awaited:
+        if not tracker.complete or self._containers.awaited:
             return None
         if self._containers.digest_open and (check := self._plan.head(source)) is not None:
             return check if self.last.waited_s(now_s) < TIES_S_MAX else None

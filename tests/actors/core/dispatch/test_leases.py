@@ -396,3 +396,12 @@ def test_only_a_worker_without_its_lease_is_waited_for_no_longer_after_a_while()
     before = reads.busy
     state.leases.expire(NOW_S)
     assert (reads.busy, stopped.busy, holds.ticket) == (before, None, 7)
+
+
+def test_a_rate_that_was_measured_is_no_guess_any_more() -> None:
+    state = board("aaaa....", rates={"a": 1.0})
+    state.sources[0].rate_guessed = True
+    deliver(state, measured(0, lease_of(state, "a").id, 1.0, 0.0))
+    assert state.sources[0].rate_guessed
+    deliver(state, measured(0, lease_of(state, "a").id, 1.0, 2.0))
+    assert (state.sources[0].rate_guessed, state.sources[0].rate_bytes_s) == (False, 2.0 * CHUNK)

@@ -3,13 +3,13 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.identity.checks import Check, Difference
+from actors.core.dispatch.identity.checks import SPAN_BYTES, Check, Difference
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import ChunkDisputed, DropChunks
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import said
+from tests.actors.core.dispatch.boards import add, board, said
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, lease_of, stored, tell
 from tests.actors.core.dispatch.identity.test_content import untied
 
@@ -46,6 +46,20 @@ def test_a_source_shows_that_it_belongs_to_the_job_before_it_goes_on_a_newcomer_
     assert (urgent(newcomer) is not None) is asked
     state.sources[0].rate_bytes_s, state.sources[0].leases = 1e9, 1
     assert urgent(state.sources[0]) is None, "it is tied"
+
+
+@pytest.mark.parametrize(
+    ("last_bytes", "span", "at"), [(SPAN_BYTES, 0, 0), (SPAN_BYTES + 5, SPAN_BYTES, 5), (99_000, SPAN_BYTES, 66_232)]
+)
+def test_of_a_short_last_chunk_the_end_is_compared_if_it_is_longer_than_that(
+    last_bytes: int, span: int, at: int
+) -> None:
+    state = board("####")
+    state.report.chunk_size, state.report.size_bytes = 100_000, 300_000 + last_bytes
+    one, other = (add(state, letter, 1.0) for letter in "ab")
+    state.report.stored(one, ((0, 4),), 300_000 + last_bytes)
+    check = state.content.plan._spanned(Check(other.id, 3))
+    assert (check.chunk, check.span_bytes, check.span_at) == (3, span, at)
 
 
 def halves_sent() -> DispatchState:
