@@ -190,7 +190,13 @@ def test_dear_restarts_are_spent_sparingly() -> None:
 @pytest.mark.parametrize(
     ("kind", "least", "stops_most"),
     # users20: .01 of efficiency given for a stop less of each user, as above
-    [("users8", 0.88, 1.2), ("users20", 0.865, 1.2), ("known_users", 0.94, 1.0), ("faulty_users", 0.86, 2.0)],
+    [
+        ("users8", 0.88, 1.2),
+        ("users20", 0.865, 1.2),
+        ("advertised_users", 0.91, 1.3),
+        ("known_users", 0.94, 1.0),
+        ("faulty_users", 0.86, 2.0),
+    ],
 )
 def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops_most: float) -> None:
     assert median_efficiency(kind, 24) >= least

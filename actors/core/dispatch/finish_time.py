@@ -19,6 +19,8 @@ FIRST_BYTE_GRACE_S: Final = 0.5
 SURVEYED_WHOLE_MAX: Final = 320
 """Up to this many leases all are looked at in one survey; of more, `LOOKED_AT_MAX` at a time in slices."""
 LOOKED_AT_MAX: Final = 128
+ADVERTISED_WEIGHT: Final = 2
+"""That users send what they advertise counts like this number of measured ones."""
 COUNTED_ON_S: Final = 2.0
 """A peer whose upload is later than usual by more than this is in a queue, and its length is unknown."""
 EXTRAPOLATED_S_MAX: Final = 0.5
@@ -56,6 +58,7 @@ class SourceRates(Struct, frozen=True, kw_only=True):
     rate_bytes_s: float  # with what `coming` sources will send
     left_bytes: float
     guess_bytes_s: float  # of a source that was never measured; 0: no idea
+    advertised_share: float  # of what sources say of their speed, what they are expected to send
     guessed_share: float  # of `rate_bytes_s`, what sources of unknown rate are expected to send
     # Sources whose upload is expected, in this many seconds. Not those that begin at byte 0: two of them would each
     # wait for the other to do it sooner.
@@ -116,11 +119,12 @@ def estimate_rates(
     before: SourceRates | None = None,
     peers: Iterable[Source] = (),
     small_bytes: tuple[float, float] = (0.0, 0.0),
+    share: float = 0.0,
 ) -> SourceRates:
     """Survey every lease once, O(leases). With very many a slice of them: the rest was true a moment `before`.
 
     `peers`: sources with a queue; those whose upload is expected soon are counted on. `small_bytes`: see `_unsent`, of
-    a source that was not stopped yet, and of one that was.
+    a source that was not stopped yet, and of one that was. `share`: see `advertised_share`, 0: that does not count.
     """
     leases = [lease for lease in tracker.leases.values() if not lease.draining]
     many = len(leases) > SURVEYED_WHOLE_MAX
@@ -136,7 +140,7 @@ def estimate_rates(
     # From here on ten thousand leases are gone through, in expressions that look up as little as they can.
     for lease in leases:
         if lease.id % slices == slice_at or lease.id not in known:
-            known[lease.id] = estimate_lease(lease, sources[lease.source], guess, chunk_size, now_s=now_s)
+            known[lease.id] = estimate_lease(lease, sources[lease.source], guess, chunk_size, share=share, now_s=now_s)
     estimates = [known[lease.id] for lease in leases]
     if len(known) > 2 * len(leases):
         known = {each.lease.id: each for each in estimates}
@@ -153,7 +157,7 @@ def estimate_rates(
     for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
         if source.enqueued and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
-            expected = source.rate_bytes_s or guess
+            expected = source.rate_bytes_s or source.advertised_bytes_s * share or guess
             rate += expected
             guessed += 0.0 if source.rate_bytes_s > 0 else expected
             coming[source.id] = max(coming_s, 0.0)
@@ -172,6 +176,7 @@ def estimate_rates(
         rate_bytes_s=rate,
         left_bytes=left,
         guess_bytes_s=guess,
+        advertised_share=share,
         guessed_share=guessed / rate if rate > 0 else 1.0,
         coming=coming,
     )
@@ -244,14 +249,36 @@ def _typical_rate(leases: list[Lease], sources: dict[int, Source], peers: list[S
     return known[len(known) // 2] if known else 0.0
 
 
+def advertised_share(peers: Iterable[Source]) -> float:
+    """Return the part of what users advertise that they send, as those that were measured show; 1 before."""
+    said = [each for each in peers if each.advertised_bytes_s > 0]
+    if not said:
+        return 0.0
+    before = ADVERTISED_WEIGHT * sum(each.advertised_bytes_s for each in said) / len(said)
+    measured = [each for each in said if each.rate_bytes_s > 0]
+    sent, promised = sum(each.rate_bytes_s for each in measured), sum(each.advertised_bytes_s for each in measured)
+    return (before + sent) / (before + promised)
+
+
 def estimate_lease(
-    lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *, now_s: float
+    lease: Lease,
+    source: Source,
+    guess_bytes_s: float,
+    chunk_size: int,
+    *,
+    now_s: float,
+    share: float = 0.0,
 ) -> LeaseEstimate:
-    """Estimate one lease as it is now. Called a thousand times in a step: hence no helpers, no min() and max()."""
+    """Estimate one lease as it is now. `share`: the `advertised_share` that counts, 0: nothing that is advertised does.
+
+    Called a thousand times in a step: hence no helpers, no min() and max().
+    """
     start_bytes, stop_bytes, stored_bytes = lease.first * chunk_size, lease.stop * chunk_size, lease.next * chunk_size
     begin_s = now_s
     if lease.received_bytes > 0:
-        rate = lease.rate_bytes_s if lease.rate_bytes_s >= 0 else (source.rate_bytes_s or guess_bytes_s)
+        rate = lease.rate_bytes_s
+        if rate < 0:
+            rate = source.rate_bytes_s or source.advertised_bytes_s * share or guess_bytes_s
         age_s = now_s - lease.measured_s
         come = (
             lease.received_bytes
@@ -262,7 +289,9 @@ def estimate_lease(
         traits = source.traits
         expected = traits.grant_cost_s if traits.abort_is_costly else traits.restart_cost_s
         late = now_s - lease.granted_s > 2 * expected + FIRST_BYTE_GRACE_S
-        rate, come = 0.0 if late else (source.rate_bytes_s or guess_bytes_s), 0.0 - lease.lead_in_bytes
+        rate, come = 0.0, 0.0 - lease.lead_in_bytes
+        if not late:
+            rate = source.rate_bytes_s or source.advertised_bytes_s * share or guess_bytes_s
         if lease.granted_s + expected > now_s:
             begin_s = lease.granted_s + expected
     lead_in = -come if come < 0 else 0.0

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from enum import Enum, unique
 from typing import Final
 
+from actors.core.dispatch import spread
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
 from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, may_disturb, place
@@ -256,6 +257,7 @@ class UserGate:
         self._tracker = tracker
         self._sources = sources
         self._views = views
+        self._spread_tried = False
 
     def sized(self, size_bytes: int) -> None:
         """The size of the file is known."""
@@ -266,7 +268,11 @@ class UserGate:
         if not source.traits.abort_is_costly or source.preferred:
             return Decision.JOIN
         if self.is_open:
-            return Decision.SAMPLE if self._may_sample(source) and self._someone_sends() else Decision.JOIN
+            self._spread(now_s)
+            if source.begins_at >= 0 and spread.is_start(self._views.view(now_s), source.begins_at):
+                return Decision.JOIN
+            compared = self._views.is_spread or self._someone_sends()
+            return Decision.SAMPLE if self._may_sample(source) and compared else Decision.JOIN
         outlook, sure = self._outlook(now_s), self._outlook(now_s, lent=False)
         if len(outlook.users) >= CROWD and opens(forecast(outlook), self.patience_s):
             self.is_open = True
@@ -283,6 +289,14 @@ class UserGate:
         if self.is_open:
             return Decision.JOIN
         return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s, sure=sure)
+
+    def _spread(self, now_s: float) -> None:
+        """Have those that advertise to be fast begin apart: once, before anybody sends."""
+        if self._spread_tried or self._mode != "swarm" or self._tracker.total == UNBOUNDED:
+            return
+        self._spread_tried = True
+        if not self._tracker.leases and spread.begin_apart(self._sources.values(), self._tracker):
+            self._views.spread(now_s)
 
     def sample_first(self, source: Source) -> int:
         """Return where the next sample of this source begins, which goes to the end of the file."""

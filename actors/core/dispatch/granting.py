@@ -254,6 +254,7 @@ class Grants:
         """The source's worker is to read this lease."""
         self._views.changed()
         source.stands &= lease.first == source.position  # another request ends that answer
+        source.begins_at = source.begins_at if lease.check else -1
         lease.prior_rate_bytes_s = 0.0 if source.rate_guessed else source.rate_bytes_s
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self._job.spec.chunk_size
         if source.peer:

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from actors.core.dispatch import stop_cost
+from actors.core.dispatch import spread, stop_cost
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
 from actors.core.dispatch.placement_view import (
@@ -109,6 +109,9 @@ def goes_on(source: Source, placement: Placement) -> bool:
 
 def swarm(view: PlacementView, source: Source) -> Placement | None:
     """Place by the rule of the module's head."""
+    start = spread.start(view, source)
+    if start is not None:
+        return FreeRange(*start)
     if stop_cost.mute(source) and bound_to_end(view, source):
         return None
     if not source.traits.offset_ok:
@@ -354,7 +357,8 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
     if last_resort(view, source):
         return FreeRange(first, stop)
     estimate = None if first == source.position else lease_ending_at(view, first)
-    at_end = source.traits.offset_ok and (estimate is not None or _front_kept(view, first))
+    start = spread.is_start(view, first)
+    at_end = source.traits.offset_ok and (estimate is not None or start or _front_kept(view, first))
     at_end = (at_end and not (source.stands and first == source.position)) or bound_to_end(view, source)
     again = view.tracker.total - stop if at_end and rides_out(view, source, stop) else 0  # stored, and sent once more
     to_end = at_end and stop + again == view.tracker.total
@@ -363,8 +367,8 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
         begin = first + claim_chunks(view, estimate, joining=source)
         if begin < stop:
             return FreeRange(begin, min(begin + wanted, stop))
-    if estimate is not None and source.rate_bytes_s > 0:
-        wanted = min(wanted, stop - first - claim_chunks(view, estimate, joining=source))
+    if (estimate is not None or start) and source.rate_bytes_s > 0:
+        wanted = min(wanted, stop - first - spread.kept_chunks(view, first, joining=source))
     wanted -= again if source.rate_bytes_s > 0 else 0
     if wanted <= 0:
         return None
@@ -403,7 +407,7 @@ def _front_kept(view: PlacementView, first: int) -> bool:
 
 def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     """Return the gaps where this source could begin, the best first."""
-    gaps = list(view.tracker.free)
+    gaps = spread.parted(view, list(view.tracker.free))
     if last_resort(view, source):
         return [gap for gap in gaps if _sends_to_end(view, source, gap[1])][:1]
     if bound_to_end(view, source):
@@ -415,6 +419,8 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     behind = view.tracker.free.range_at(source.position) if proven or source.stands else None
     if behind is not None and (source.stands or behind[0] == source.position):
         return [(source.position, behind[1])]  # it goes on where it stands
+    if view.starts is not None and stop_cost.costly(source):
+        return spread.best_fit(view, source, gaps)
     largest = heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
     if not stop_cost.costly(source):
         return largest

@@ -13,6 +13,7 @@ from actors.core.dispatch.finish_time import (
     LeaseEstimate,
     SourceCounts,
     SourceRates,
+    advertised_share,
     count_sources,
     estimate_lease,
     estimate_rates,
@@ -33,6 +34,8 @@ COUNTED_MAX: Final = 256
 RECOUNT_S: Final = 0.25
 UNMEASURED_BYTES_S: Final = 1e6
 """Rate of a lead-in before anything is measured: the least bad guess."""
+STARTS_KEPT_S: Final = 10.0
+"""A source that has not begun by then finds its place like others."""
 HOPELESS_S: Final = 60.0
 """A protected lease that needs longer may be duplicated in the end."""
 SPENT_GAIN_S: Final = 30.0
@@ -54,6 +57,7 @@ class PlacementView(Struct, frozen=True, kw_only=True):
     chunk_size: int
     opened_chunks: int  # missing at the start
     now_s: float
+    starts: dict[int, Source] | None = None  # chunks that are kept for sources to begin at, see `spread`
     race_users: int = 1 << 30  # costly sources that a race disturbs at a time
     budgets_bind: bool = True  # False: no other source can go on, so one whose stops are spent may go anywhere
 
@@ -71,6 +75,25 @@ class PlacementViewCache:
         self._recount_s = 0.0
         self._opened_chunks = tracker.missing
         self._peers: list[Source] = []
+        self._spread_s: float | None = None
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether fast sources begin apart in this job."""
+        return self._spread_s is not None
+
+    def spread(self, now_s: float) -> None:
+        """Chunks are kept for sources to begin at, from now on for a while."""
+        self._spread_s = now_s
+        self._recount_s = 0.0
+
+    def _starts(self, now_s: float) -> dict[int, Source] | None:
+        if self._spread_s is None:
+            return None
+        if now_s - self._spread_s > STARTS_KEPT_S:
+            return {}
+        free = self._tracker.free
+        return {each.begins_at: each for each in self._peers if each.begins_at in free and each.usable}
 
     def changed(self) -> None:
         """Leases came, went or moved."""
@@ -98,6 +121,7 @@ class PlacementViewCache:
                 now_s=now_s,
                 before=rates,
                 peers=self._peers,
+                share=advertised_share(self._peers) if self.is_spread else 0.0,
                 small_bytes=_small_bytes(self._opened_chunks * chunk_size, counts),
             )
             self._rates, self._stale = rates, False
@@ -109,6 +133,7 @@ class PlacementViewCache:
             chunk_size=chunk_size,
             opened_chunks=self._opened_chunks,
             now_s=now_s,
+            starts=self._starts(now_s),
             race_users=self._job.spec.policy.race_users,
             budgets_bind=not counts.budget_spent_count
             or (self._others_can_go_on() and not self._spent_save_much(rates)),
@@ -181,8 +206,9 @@ def finish_with(view: PlacementView, source: Source, setup_s: float) -> float:
 
 
 def expected_rate(view: PlacementView, source: Source) -> float:
-    """Return the probable rate of this source: measured, known from before, or like the others' (0: no idea)."""
-    return source.rate_bytes_s or view.rates.guess_bytes_s
+    """Return the probable rate of this source: measured, known, as it says, or like the others' (0: no idea)."""
+    says = source.advertised_bytes_s * view.rates.advertised_share
+    return source.rate_bytes_s or says or view.rates.guess_bytes_s
 
 
 def could_bytes(view: PlacementView, source: Source, first: int) -> float:
@@ -232,8 +258,9 @@ def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
 
 def estimate_now(view: PlacementView, lease: Lease) -> LeaseEstimate:
     """Estimate a lease as it is at this moment."""
-    source = view.sources[lease.source]
-    return estimate_lease(lease, source, view.rates.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+    source, rates = view.sources[lease.source], view.rates
+    guess, share = rates.guess_bytes_s, rates.advertised_share
+    return estimate_lease(lease, source, guess, view.chunk_size, share=share, now_s=view.now_s)
 
 
 def is_open(view: PlacementView, lease: Lease) -> bool:

@@ -117,6 +117,7 @@ class Source(Struct):
     changed: bool = False  # its last fault is that its file is another version than before
     dropped: bool = False  # by command
     setup_known: bool = False  # what a start of it costs: from an earlier job, or seen in this one
+    begins_at: int = -1  # chunk that is kept for it to begin at, see `spread`; -1: none
     rate_guessed: bool = False  # its rate is that of a sample which came at once: it may be any quicker
 
     @property

@@ -128,6 +128,7 @@ def rates(**changes: Any) -> SourceRates:
         "rate_bytes_s": 0.0,
         "left_bytes": 0.0,
         "guess_bytes_s": 0.0,
+        "advertised_share": 0.0,
         "guessed_share": 0.0,
         "coming": {},
     }
