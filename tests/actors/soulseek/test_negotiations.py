@@ -21,7 +21,7 @@ from protocol.messages import (
     UploadOffered,
 )
 from protocol.model.faults import FaultKind
-from tests.actors.soulseek.rig import Rig, read_body, read_on
+from tests.actors.soulseek.rig import WORKER, Rig, read_body, read_on
 from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 4 << 20
@@ -210,6 +210,26 @@ def test_two_files_of_one_peer_queue_there_together_and_come_one_after_the_other
     sock.close()
     rig.end(handed, stopped=True)
     assert rig.hear(UploadOffered).source == 2
+
+
+def test_the_offer_that_follows_a_stop_says_it_to_the_other_job_of_the_folder(box: Network, rig: Rig) -> None:
+    box.join("album", Character(rate_bytes_s=1 << 20))
+    decoy = box.remote_path("album").replace(".flac", " (live).flac")
+    rig.ask(box, "album")
+    sock, handed = rig.take_turn()
+    try:
+        rig.say(EnqueueFile(job=2, source=1, peer="album", path=decoy, worker=WORKER))
+        assert len(read_body(sock, 0, 100)) == 100
+        sock.close()
+        rig.end(handed, stopped=True)
+        offered = rig.hear(UploadOffered)
+        assert (offered.job, offered.stops_beside) == (2, 1)
+        rig.ask(box, "album")
+        rig.say(DeclineUpload(job=2, source=1, ticket=offered.ticket))
+        offered = rig.hear(UploadOffered)
+        assert (offered.job, offered.stops_beside) == (1, 0), "its own it has counted itself"
+    finally:
+        rig.say(JobClosed(job=2))
 
 
 def test_a_peer_that_dies_during_a_ride_is_reported_of_by_its_socket(box: Network, rig: Rig) -> None:
