@@ -139,8 +139,9 @@ class SoulseekNetwork:
         try:
             async with asyncio.timeout(CONNECT_S_MAX):
                 await self._client.network.connect_server()
-        except (NetworkError, TimeoutError):
-            raise ServerAway(f"{where} cannot be reached") from None
+        except (NetworkError, TimeoutError) as error:
+            cause = error.__cause__ if self._settings.proxy else None  # else it says no more than that
+            raise ServerAway(f"{where} cannot be reached{f': {cause}' if cause else ''}") from None
         try:
             async with asyncio.timeout(LOGIN_S_MAX):
                 await self._client.login()

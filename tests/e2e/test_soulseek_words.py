@@ -131,6 +131,11 @@ def test_who_waited_in_a_queue_is_asked_again_when_the_session_dies(shoal: Shoal
     [
         ({"PASSWORD": "wrong"}, "the password is wrong, or the name is another user's"),
         pytest.param({"PORT": "9"}, "127.0.0.1:9 cannot be reached", marks=pytest.mark.long),
+        pytest.param(
+            {"PORT": "9", "PROXY": "socks5h://127.0.0.1:1"},
+            "127.0.0.1:9 cannot be reached: cannot connect to the proxy 127.0.0.1:1: Connection refused",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_swarm_without_a_login_ends_with_the_reason(
