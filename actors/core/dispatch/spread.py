@@ -70,12 +70,12 @@ def _may_begin_apart(source: Source) -> bool:
 
 
 def _nth(free: RangeSet, count: int) -> int:
-    """Return the chunk before which `count` others are free."""
+    """Return the chunk before which `count` others are free. Raises IndexError where there are fewer."""
     for first, stop in free:
         if count < stop - first:
             return first + count
         count -= stop - first
-    raise ValueError("fewer chunks are free")
+    raise IndexError(count)
 
 
 def start(view: PlacementView, source: Source) -> ChunkRange | None:
