@@ -131,9 +131,9 @@ def test_a_user_sends_on_to_the_end_of_the_file_over_a_few_stored_chunks(
     source = add(state, "b", rate)
     if user:
         as_peer(state, "b")
-    assume(abs(stored - placement.CROSSED_S_MAX * rate) > 1e-6)
     stop = 5 if before == "." else 4
     sent = 4 + 1 + stored - stop
+    assume(abs(sent - placement.CROSSED_S_MAX * rate) > 1e-6)
     rides = rides_out(view_of(state), source, stop)
     assert rides is (user and 0 < sent <= placement.CROSSED_S_MAX * rate)
     assert not rides_out(view_of(state), source, 3), "there are free chunks behind it"
