@@ -376,7 +376,7 @@ def test_a_first_answer_is_read_up_to_the_next_one_before_its_source_is_asked_ag
 def many_standing() -> tuple[DispatchState, LeaseGranted, LeaseGranted]:
     """Five mirrors of 40 chunks; the first answer of one stands open at chunk 0, the others were asked for one byte."""
     state, asked = new_job(5)
-    assert asked == {0: 0, 1: -1, 2: -1, 3: -1, 4: -1}, "nobody waits for the first answer"
+    assert asked == {0: 0, 1: -1, 2: -1, 3: -1, 4: -1}, "no source waits for the first answer"
     deliver(state, probed(0, 40 * CHUNK, open_at=0), probed(1, 40 * CHUNK))
     granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
     first, other = ({each.source: each for each in granted}[number] for number in (0, 1))
@@ -384,14 +384,14 @@ def many_standing() -> tuple[DispatchState, LeaseGranted, LeaseGranted]:
     return state, first, other
 
 
-@pytest.mark.parametrize(("heard", "end"), [(False, 40), (True, 39)])
+@pytest.mark.parametrize(("answers_twice", "end"), [(False, 40), (True, 39)])
 def test_of_many_sources_the_open_answer_is_read_to_the_end_unless_another_source_answered_twice(
-    heard: bool, end: int
+    answers_twice: bool, end: int
 ) -> None:
     state, lease, other = many_standing()
-    if heard:
+    if answers_twice:
         deliver(state, measured(1, other.lease, 0.5, 1e5))
-    assert state.sources[0].answered_once is not heard
+    assert state.sources[0].answered_once is not answers_twice
     place, now_s, mine = 0, 1.0, [lease]
     while mine and place < 40:
         assert mine[0].first == place

@@ -58,7 +58,7 @@ def test_a_user_has_a_number_of_stops_a_job_and_a_day(stops: int, before: int, i
 def test_stops_for_other_files_of_an_album_count_with_those_of_the_job(stops: int, beside: int, spent: bool) -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=stops)
     posts = deliver(state, Ticked(), turn(state, 1, stops_beside=beside))
-    assert of(posts, EnqueueFile), "nobody knew when it was asked"
+    assert of(posts, EnqueueFile), "the place was requested before the count was known"
     assert bool(of(posts, DeclineUpload)) is spent
     assert ("b" in drawn(state)) is not spent
 

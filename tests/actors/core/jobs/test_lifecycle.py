@@ -42,16 +42,16 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     rig = Rig(retries_max=2, retry_first_s=30.0)
     id = rig.order().id
     for wait_s in (30, 60):
-        rig.ended(rig.number(id), "starved", "nobody")
-        assert (rig.state(id), rig.record(id).reason) == ("queued", f"nobody; tried again in {wait_s} s")
+        rig.ended(rig.number(id), "starved", "no source")
+        assert (rig.state(id), rig.record(id).reason) == ("queued", f"no source; tried again in {wait_s} s")
         rig.s += wait_s - 1
         rig.hear(Ticked())
         assert not rig.started()
         rig.s += 1
         rig.hear(Ticked())
         assert rig.started()
-    rig.ended(rig.number(id), "starved", "nobody")
-    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
+    rig.ended(rig.number(id), "starved", "no source")
+    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "no source")
     assert rig.kinds(id)[-1] == "job.failed"
 
 
@@ -69,12 +69,12 @@ def test_a_job_is_not_tried_again_when_its_time_is_up_by_then() -> None:
     rig = Rig(retries_max=9, retry_first_s=30.0)
     id = rig.order(max_time_s=40.0).id
     rig.s += 5
-    rig.ended(1, "starved", "nobody")
+    rig.ended(1, "starved", "no source")
     assert rig.state(id) == "queued"
     rig.s += 30
     rig.hear(Ticked())
-    rig.ended(rig.number(id), "starved", "nobody")  # 60 s until the next attempt
-    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
+    rig.ended(rig.number(id), "starved", "no source")  # 60 s until the next attempt
+    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "no source")
 
 
 def test_the_time_of_an_order_counts_between_attempts_and_not_while_a_user_pauses_it() -> None:
@@ -82,7 +82,7 @@ def test_the_time_of_an_order_counts_between_attempts_and_not_while_a_user_pause
     id, other = rig.order(max_time_s=60.0).id, rig.order(name="other").id
     rig.hear(Ticked())
     rig.s += 5
-    rig.ended(1, "starved", "nobody")
+    rig.ended(1, "starved", "no source")
     assert (rig.state(id), rig.state(other)) == ("queued", "active")
     rig.pause(id)
     rig.s += 1000
