@@ -24,6 +24,8 @@ from protocol.model.faults import FaultKind
 
 SERVED_PER_STEP: Final = 2
 """Sources that get a lease in one step; the rest follow in the next, so that no step is long."""
+CHECKS_PER_STEP: Final = 4
+"""The same of checks."""
 BEGUN_S_MAX: Final = 2.0
 """How long a source whose first answer stands open waits for another's lease there to bring its first bytes."""
 REFUSED_MAX: Final = 8
@@ -65,7 +67,7 @@ class Grants:
     def serve(self, now_s: float) -> None:
         """Give work to idle sources, see `IdleOrder.ready`; peers that would get some are asked for an upload."""
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
-        any_offset, served = not self._tracker.free, 0
+        any_offset, served, checked = not self._tracker.free, 0, 0
         ready = self.idle.ready(now_s, any_offset=any_offset)
         refusals_left = REFUSED_MAX if len(self._tracker.leases) > SURVEYED_WHOLE_MAX else -1
         if self._tracker.complete:
@@ -90,6 +92,10 @@ class Grants:
             placement = None if shut else self.gate.place(self._job.spec.mode, source, now_s)
             check_first = placement is None or (source.answered_once and not place.goes_on(source, placement))
             if check_first and not shut and self._serve_check(source, now_s, urgent=False):
+                checked += 1
+                if checked == CHECKS_PER_STEP:
+                    self._out.post(dispatcher_address(self._job.job), Ticked())
+                    return
                 continue
             refusals_left -= placement is None and not shut and source.traits.offset_ok and not source.peer
             if refusals_left == 0:

@@ -14,7 +14,7 @@ A check is asked of each source once. Pure.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
@@ -51,6 +51,8 @@ ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
 TIES_USED_SHARE: Final = 64
 """Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
+PLACES_USED_SHARE: Final = 64
+"""The same of the places to check and the ranges of the file."""
 FORCED_QUICK: Final = 2.0
 """Of several that could give what a complete file lacks, those that take this multiple of the quickest one's time."""
 
@@ -179,13 +181,16 @@ class Overlaps:
 
     def under_way(self, tracker: ChunkTracker) -> set[int]:
         """Return the chunks of other contributors that transfers which have all of theirs still read."""
-        found: set[int] = set()
-        for lease in tracker.leases.values():
-            if lease.overlap and not lease.draining and lease.stop < tracker.total:
-                owner = self._report.owner_of(lease.stop)
-                if owner not in (MISSING, lease.source) and not self._identity.confirmed(lease.stop):
-                    found.add(lease.stop)
-        return found
+        return {lease.stop for lease in tracker.leases.values() if lease.overlap and self.is_read(lease.stop, tracker)}
+
+    def is_read(self, chunk: int, tracker: ChunkTracker) -> bool:
+        """Return whether a transfer that ends before this chunk of another contributor is to read it too."""
+        owner = self._report.owner_of(chunk) if chunk < tracker.total else MISSING
+        return (
+            owner != MISSING
+            and any(each.overlap and not each.draining and each.source != owner for each in tracker.ending_at(chunk))
+            and not self._identity.confirmed(chunk)
+        )
 
 
 class CheckPlan:
@@ -211,7 +216,8 @@ class CheckPlan:
         self.checking: dict[int, Check] = {}
         self._ties: tuple[object, int, int, Ties] | None = None
         self._ties_over, self._ties_used = False, 0
-        self._places: tuple[object, int, bool, list[tuple[int, int, bool]]] | None = None
+        self._places: tuple[Sequence[Owned], int, bool, list[tuple[int, int, bool]]] | None = None
+        self._places_used = 0
         self._quick: tuple[float, float, bool] = (float("-inf"), 0.0, False)
 
     def restart(self) -> None:
@@ -230,12 +236,8 @@ class CheckPlan:
             self._spots_of[owner] = self._spots_of.get(owner, 0) + 1
         # Where it reads a neighbour's chunk at the edge of its own range, both sides are compared.
         edges = (each for each in (check.chunk - 1, check.chunk + 1) if self._report.owner_of(each) == check.source)
-        given = {check.chunk, *edges}
-        self._given |= given
+        self._given |= {check.chunk, *edges}
         self._pairs.add(frozenset((check.source, owner)))
-        if self._places is not None:  # more sources are asked in this step: no need to derive all of it again
-            places = self._places[-1]
-            places[:] = [place for place in places if place[0] not in given]
         if self._ties is not None:
             self._ties[-1].given(check.source, owner)
         dispute = self._identity.disputes.get(check.chunk)
@@ -392,7 +394,13 @@ class CheckPlan:
         return None
 
     def optional(
-        self, source: Source, total: int, *, last: bool, spots_max: int = SPOTS_MAX, without: Collection[int] = ()
+        self,
+        source: Source,
+        total: int,
+        *,
+        last: bool,
+        spots_max: int = SPOTS_MAX,
+        without: Callable[[int], bool] | None = None,
     ) -> Check | None:
         """What an idle source may check. `last`: the file is complete. `without`: chunks that are read soon anyway."""
         if source.traits.abort_is_costly or self.optional_max is not None:
@@ -401,7 +409,9 @@ class CheckPlan:
         for chunk, owner, spot in self._open_places(total, last=last):
             if spot and (not spots or self._spots_of.get(owner, 0) >= spots_max):
                 continue
-            if owner != source.id and chunk not in without and self._may_check(source, chunk, whole=False):
+            if owner == source.id or (without is not None and without(chunk)):
+                continue
+            if self._may_check(source, chunk, whole=False):
                 return self._spanned(Check(source.id, chunk, optional=spot, last=last))
         return None
 
@@ -457,10 +467,26 @@ class CheckPlan:
 
     def any_optional(self, total: int) -> bool:
         """Whether something of the complete file may be checked that needs not be."""
-        return self.optional_max is None and bool(self._open_places(total, last=True))
+        return self.optional_max is None and any(True for _ in self._open_places(total, last=True))
 
-    def _open_places(self, total: int, *, last: bool) -> list[tuple[int, int, bool]]:
-        """Those of `_every_place` that were neither confirmed nor asked for; spots while more may be asked for."""
+    def _open_places(self, total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
+        """Yield those of `_every_place` that are neither confirmed nor asked for.
+
+        Of an incomplete file of very many ranges as they stood a moment ago: what became one since then comes later.
+        """
+        known = self._places
+        if last or known is None or known[2] or self._places_used >= len(known[0]) // PLACES_USED_SHARE:
+            places = self._derived_places(total, last=last)
+        else:
+            self._places_used += 1
+            places = known[-1]
+        for chunk, owner, spot in places:
+            settled = chunk in self._given or self._identity.confirmed(chunk)
+            if not settled and self._report.owner_of(chunk) == owner:
+                yield chunk, owner, spot
+
+    def _derived_places(self, total: int, *, last: bool) -> list[tuple[int, int, bool]]:
+        """Return the places as things stand, derived once for each state; spots while more may be asked for."""
         rows, revision = self._report.owned(), self._identity.revision
         known = self._places
         if known is None or known[0] is not rows or known[1:3] != (revision, last):
@@ -472,6 +498,7 @@ class CheckPlan:
                 and chunk not in self._given
                 and not self._identity.confirmed(chunk)
             ]
+            self._places_used = 0
             self._places = known = (rows, revision, last, places)
         return known[-1]
 

@@ -124,7 +124,8 @@ class ContentChecks:
             return None if waits else self._repair_check(source)
         if self._job.spec.checksum or not self.sealing.last.may_ask(source, now_s):
             return None
-        without = self.overlaps.under_way(tracker) if self.sealing.last.waits_for_overlaps(now_s) else ()
+        waits = self.sealing.last.waits_for_overlaps(now_s)
+        without = (lambda chunk: self.overlaps.is_read(chunk, tracker)) if waits else None
         return self.plan.optional(source, tracker.total, last=self.sealing.last.begun, without=without)
 
     def may_ask(self, tracker: ChunkTracker) -> bool:

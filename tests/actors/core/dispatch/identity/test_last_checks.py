@@ -4,10 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.checks import PLACES_USED_SHARE, Check
 from actors.core.dispatch.identity.seal_gate import LAST_ROUNDS, LastChecks
 from protocol.messages import ChunkDisputed, ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
+from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
@@ -187,3 +188,48 @@ def test_ranges_that_do_not_touch_have_no_edge_between_them() -> None:
     rows = state.report.owned()
     edges = [chunk for chunk, _, spot in state.content.plan._every_place(rows, 12, last=True) if not spot]
     assert edges == [0, 11]
+
+
+def of_many_ranges(count: int) -> DispatchState:
+    """An incomplete file of which a and b sent single chunks in turn; c may check."""
+    state = board("." * (count + 4), sources="abc", rates={"a": 1000, "b": 1000, "c": 1000}, setup_s=0.01)
+    state.content.plan.optional_max = None
+    for chunk in range(count):
+        state.report.stored(state.sources[chunk % 2], ((chunk, chunk + 1),), CHUNK)
+    return state
+
+
+@pytest.mark.parametrize("count", [8, 8 * PLACES_USED_SHARE])
+def test_what_is_settled_since_places_were_looked_for_is_not_asked_for(count: int) -> None:
+    """Among many ranges places are not looked for each time; what was confirmed, asked or lost is passed over."""
+    state = of_many_ranges(count)
+    plan, identity = state.content.plan, state.content.identity
+
+    def next_place() -> int:
+        check = plan.optional(state.sources[2], count + 4, last=False)
+        assert check is not None
+        return check.chunk
+
+    confirmed = next_place()
+    identity.agree(confirmed % 2, 2, confirmed)
+    asked = next_place()
+    assert asked != confirmed
+    plan.given(Check(2, asked), asked % 2)
+    lost = next_place()
+    assert lost not in (confirmed, asked)
+    state.report.lost(RangeSet([(lost, lost + 1)]), -1, state.sources)
+    assert next_place() not in (confirmed, asked, lost)
+
+
+def test_of_few_ranges_a_new_place_is_found_at_once_and_of_many_in_a_while() -> None:
+    """Derived again when a share of the ranges has been used, and whenever the file is complete."""
+    few, many = of_many_ranges(8), of_many_ranges(4 * PLACES_USED_SHARE)
+    for state, count, used in ((few, 8, 1), (many, 4 * PLACES_USED_SHARE, 5)):
+        plan = state.content.plan
+        total = count + 4
+        plan.optional(state.sources[2], total, last=False)
+        state.report.stored(state.sources[0], ((count, count + 1),), CHUNK)
+        found = [count in {chunk for chunk, _, _ in plan._open_places(total, last=False)} for _ in range(used)]
+        assert found == [False] * (used - 1) + [True]
+        state.report.stored(state.sources[1], ((count + 1, count + 2),), CHUNK)
+        assert count + 1 in {chunk for chunk, _, _ in plan._open_places(total, last=True)}, "complete: as it is"
