@@ -75,12 +75,16 @@ class Grants:
             return
         self.gate.sized(self.size_bytes)
         for source in ready:
+            if checked == CHECKS_PER_STEP:
+                self._out.post(dispatcher_address(self._job.job), Ticked())
+                return
             # A link may be good for one request: what its first answer brings is read before it is asked again.
             # Then a check, which takes no chunk from the open answers of others, shows if it gives a second one.
             stays = source.answered_once and source.stands and self._tracker.is_missing(source.position)
             if self._waits_for_others(source) or (stays and self._begun_by_another(source, now_s)):
                 continue
             if not stays and self._serve_check(source, now_s, urgent=True):
+                checked += source.busy is not None  # a user may only have been asked for a place
                 continue
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
@@ -92,10 +96,7 @@ class Grants:
             placement = None if shut else self.gate.place(self._job.spec.mode, source, now_s)
             check_first = placement is None or (source.answered_once and not place.goes_on(source, placement))
             if check_first and not shut and self._serve_check(source, now_s, urgent=False):
-                checked += 1
-                if checked == CHECKS_PER_STEP:
-                    self._out.post(dispatcher_address(self._job.job), Ticked())
-                    return
+                checked += source.busy is not None
                 continue
             refusals_left -= placement is None and not shut and source.traits.offset_ok and not source.peer
             if refusals_left == 0:

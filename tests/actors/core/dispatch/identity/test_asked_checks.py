@@ -3,12 +3,14 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.granting import CHECKS_PER_STEP
 from actors.core.dispatch.identity.checks import SPAN_BYTES, Check, Difference
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
 from actors.core.dispatch.sources import Source, SourceState
-from protocol.messages import ChunkDisputed, DropChunks
+from protocol.messages import ChunkDisputed, DropChunks, LeaseGranted, Ticked
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.value import replace
+from tests.actors.core.dispatch import boards
 from tests.actors.core.dispatch.boards import add, board, said
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, lease_of, stored, tell
 from tests.actors.core.dispatch.identity.test_content import untied
@@ -239,3 +241,29 @@ def test_an_answer_that_stands_open_at_the_lease_compares_nothing_before_it() ->
     for stands, position, lead in ((False, 4, 1), (True, 4, 0), (True, 2, 1)):
         source.stands, source.position = stands, position
         assert state.content.overlaps.lead_of(source, lease, board_of(state)) == lead
+
+
+def test_a_check_of_one_idle_source_leaves_the_next_one_its_lease() -> None:
+    """c reads a suspect chunk first; d, which comes after it in the same step, gets a range."""
+    state = board("##aaaa......", rates={"a": 1.0})
+    state.report.stored(state.sources[0], ((0, 2),), 2 * boards.CHUNK)
+    state.content.plan.suspects[1] = None
+    for letter, rate in (("c", 9.0), ("d", 2.0)):
+        add(state, letter, rate)
+    granted = {each.source: (each.first, each.stop) for each in said(boards.deliver(state, Ticked()), LeaseGranted)}
+    assert granted[2] == (1, 2)
+    assert 3 in granted
+
+
+def test_four_checks_are_given_in_a_step_and_the_rest_in_the_next() -> None:
+    state = board("######aaaa..", rates={"a": 1.0})
+    state.report.stored(state.sources[0], ((0, 6),), 6 * boards.CHUNK)
+    state.content.plan.suspects.update(dict.fromkeys(range(6)))
+    for letter in "bcdefg":
+        add(state, letter, 9.0)
+    granted: list[int] = []
+    for given, again in ((CHECKS_PER_STEP, True), (6 - CHECKS_PER_STEP, False)):
+        posts = boards.deliver(state, Ticked())
+        granted += (new := [each.source for each in said(posts, LeaseGranted) if each.stop <= 6])
+        assert (len(new), bool(said(posts, Ticked))) == (given, again)
+    assert sorted(granted) == [1, 2, 3, 4, 5, 6]

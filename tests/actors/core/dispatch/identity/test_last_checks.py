@@ -233,3 +233,25 @@ def test_of_few_ranges_a_new_place_is_found_at_once_and_of_many_in_a_while() -> 
         assert found == [False] * (used - 1) + [True]
         state.report.stored(state.sources[1], ((count + 1, count + 2),), CHUNK)
         assert count + 1 in {chunk for chunk, _, _ in plan._open_places(total, last=True)}, "complete: as it is"
+
+
+@pytest.mark.parametrize(("total", "most"), [(63, 4), (64, 2), (99, 2), (100, 3), (600, 8)])
+def test_how_many_planned_checks_a_file_gets_by_its_size(total: int, most: int) -> None:
+    """Four below 64 MiB; of a larger file two and one in a hundred chunks."""
+    state = board("." * total, sources="abcdefghij", rates=dict.fromkeys("abcdefghij", 1000.0), setup_s=0.01)
+    plan, state.report.chunk_size = state.content.plan, 1 << 20
+    plan.optional_max = None
+    for chunk in range(1, total - 1):
+        state.report.stored(state.sources[chunk % 9], ((chunk, chunk + 1),), CHUNK)
+    planned = 0
+    while (check := plan.optional(state.sources[9], total, last=False)) is not None:
+        plan.given(check, state.report.owner_of(check.chunk))
+        planned += check.optional
+    assert planned == most
+
+
+def test_each_difference_is_one_check_that_disagreed() -> None:
+    identity = board("aabb").content.identity
+    for chunk, count in ((1, 1), (1, 2), (3, 3)):
+        identity.dispute(0, b"a", 1, b"b", chunk, now_s=NOW_S)
+        assert identity.checks_disagreed == count
