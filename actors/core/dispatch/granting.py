@@ -30,6 +30,8 @@ BEGUN_S_MAX: Final = 2.0
 """How long a source whose first answer stands open waits for another's lease there to bring its first bytes."""
 REFUSED_MAX: Final = 8
 """Idle sources in a row, the fastest first, that find no place among very many leases: then no other will."""
+REFUSED_S: Final = 0.2
+"""How long one of them is not placed again, unless further chunks become free: a survey may be as old."""
 
 
 class Grants:
@@ -63,13 +65,16 @@ class Grants:
         self._remote_queue = remote_queue
         self._content = content
         self._views = views
+        self._refused: set[int] = set()
+        self._refused_s, self._refused_free = float("-inf"), 0  # when, and beside how many free chunks
 
     def serve(self, now_s: float) -> None:
         """Give work to idle sources, see `IdleOrder.ready`; peers that would get some are asked for an upload."""
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset, served, checked = not self._tracker.free, 0, 0
         ready = self.idle.ready(now_s, any_offset=any_offset)
-        refusals_left = REFUSED_MAX if len(self._tracker.leases) > SURVEYED_WHOLE_MAX else -1
+        refused = self._refused_lately(now_s)
+        refusals_left = REFUSED_MAX if refused is not None else -1
         if self._tracker.complete:
             self._serve_complete(ready, now_s)
             return
@@ -78,6 +83,11 @@ class Grants:
             if checked == CHECKS_PER_STEP:
                 self._out.post(dispatcher_address(self._job.job), Ticked())
                 return
+            if refused and source.id in refused:
+                refusals_left -= 1
+                if refusals_left == 0:
+                    return
+                continue
             # A link may be good for one request: what its first answer brings is read before it is asked again.
             # Then a check, which takes no chunk from the open answers of others, shows if it gives a second one.
             stays = source.answered_once and source.stands and self._tracker.is_missing(source.position)
@@ -98,9 +108,11 @@ class Grants:
             if check_first and not shut and self._serve_check(source, now_s, urgent=False):
                 checked += source.busy is not None
                 continue
-            refusals_left -= placement is None and not shut and source.traits.offset_ok and not source.peer
-            if refusals_left == 0:
-                return
+            if refused is not None and placement is None and not shut and source.traits.offset_ok and not source.peer:
+                refused.add(source.id)
+                refusals_left -= 1
+                if refusals_left == 0:
+                    return
             if placement is None and source.budget_spent_today and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
                 self.fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
@@ -124,6 +136,21 @@ class Grants:
                 )
             ):
                 return  # what the fastest cannot better, no other can
+
+    def _refused_lately(self, now_s: float) -> set[int] | None:
+        """Return the idle sources that found neither place nor check a moment ago; None: leases are few, all are tried.
+
+        It is to be added to. Each of thousands of leases that end would try the same eight again by the same survey.
+        """
+        if len(self._tracker.leases) <= SURVEYED_WHOLE_MAX:
+            return None
+        free, before = self._tracker.free.count, self._refused_free
+        self._refused_free = free
+        if free > before or self._content.in_doubt or self._content.plan.suspects:
+            self._refused.clear()
+        if not 0 <= now_s - self._refused_s < REFUSED_S:
+            self._refused, self._refused_s = set(), now_s
+        return self._refused
 
     def _waits_for_others(self, source: Source) -> bool:
         """Whether it had another file under this name before, and others are there that did not.
