@@ -8,7 +8,7 @@ import pytest
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.digests import Checksum, validator_digest, whole_digest
-from storage.existing import digest_of, find_existing, write_origin
+from storage.existing import digest_of, find_existing, read_mirrors, write_mirrors, write_origin
 from storage.part_file import PartFile
 
 CONTENT = bytes(range(256)) * 100
@@ -153,3 +153,26 @@ def test_what_is_sealed_says_where_it_came_from(tmp_path: Path) -> None:
     part.close()
     assert why(tmp_path, 'etag:"9"')
     assert why(tmp_path, 'etag:"8"') == ""
+
+
+NOTED_MAX = 2499
+"""Characters of all noted addresses together with the ends of lines between them."""
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kept"),
+    [
+        ([NOTED_MAX], [0]),
+        ([NOTED_MAX + 1], []),
+        ([NOTED_MAX + 1, 5], [1]),
+        ([1000, NOTED_MAX - 1001], [0, 1]),
+        ([1000, NOTED_MAX - 1000], [0]),
+        ([1000, NOTED_MAX - 1000, 900, NOTED_MAX - 1902], [0, 2, 3]),
+        ([1000, NOTED_MAX - 1000, 900, NOTED_MAX - 1901], [0, 2]),
+    ],
+)
+def test_of_the_addresses_of_a_file_as_many_are_noted_as_fit(there: Path, lengths: list[int], kept: list[int]) -> None:
+    urls = [str(number) * length for number, length in enumerate(lengths)]
+    write_mirrors(str(there), ["http://\u00e9/", *urls, *urls])
+    with there.open("rb") as file:
+        assert read_mirrors(file.fileno()) == tuple(urls[each] for each in kept)

@@ -150,6 +150,25 @@ def test_on_another_disk_it_is_copied(box: Path, monkeypatch: pytest.MonkeyPatch
     assert not os.path.exists(first)
 
 
+def test_a_copy_that_fails_in_the_middle_leaves_nothing(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, first = os.link, str(box / "downloads" / "ebb.bin")
+
+    def linked(source: str, name: str, **where: Any) -> None:
+        if source == first:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        link(source, name, **where)
+
+    def full(_fd: int, _mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(os, "fchmod", full)
+    found = put(box)
+    assert (found.path, Path(first).read_bytes()) == (first, b"new")
+    assert "No space left" in found.note
+    assert [each.name for each in box.rglob("*") if each.is_file()] == ["ebb.bin"]
+
+
 def test_what_cannot_be_placed_stays_and_is_said(box: Path) -> None:
     found = put(box, POLICY.but(roots=(f"other={box}/not/mounted",)))
     assert found.path == str(box / "downloads" / "ebb.bin")
