@@ -4,7 +4,6 @@ An attempt has a number that no other one ever has. One that is stopped keeps it
 two attempts at a job, and no two jobs with the same file, ever write at the same time.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -57,6 +56,7 @@ from protocol.model.job_records import (
     SaveSource,
     SourceRecord,
 )
+from protocol.model.remote_paths import search_term
 from protocol.model.source_url import public_url
 from protocol.model.value import Struct
 
@@ -422,10 +422,6 @@ class Attempts:
 # StartJob request of an attempt, with the sources' counts so far and their offers.
 
 
-WORDS_CHARS_MAX: Final = 120
-_NO_WORD: Final = re.compile(r"[\W_]+")
-
-
 def start_request(job: Job, *, interface: str = "", now_s: float) -> StartJob:
     """Return the request for the job's attempt as it is now. `interface`: all is bound to it, whatever was ordered."""
     record, attempt = job.record, job.attempt
@@ -474,16 +470,7 @@ def offer(job: Job, source: SourceRecord) -> OfferSource:
 
 def searched_words(record: JobRecord) -> str:
     """Return the words that users are searched by: the term, else those of the file's name."""
-    if record.spec.term:
-        return record.spec.term
-    stem = (record.spec.remote_path or record.spec.name).replace("/", "\\").rpartition("\\")[2]
-    stem = stem.rpartition(".")[0] or stem
-    text = ""
-    for word in _NO_WORD.sub(" ", stem).split():
-        if len(text) + len(word) >= WORDS_CHARS_MAX:
-            break
-        text = f"{text} {word}".strip()
-    return text
+    return record.spec.term or search_term(record.spec.remote_path or record.spec.name)
 
 
 # Manifests: which source delivered which chunks of a file, over all attempts.

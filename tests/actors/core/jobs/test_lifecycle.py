@@ -527,6 +527,18 @@ def test_a_new_job_manager_counts_the_time_of_an_attempt_to_the_millisecond() ->
     assert rig.record(id).active_s == 4.75
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("02 - Ebb and Flow.flac", "ebb and flow"), ("01 - Tide", "tide"), ("A " * 99, "a")],
+)
+def test_a_job_that_may_be_widened_is_searched_by_the_words_of_its_file(name: str, words: str) -> None:
+    """By the same rule as a file of a folder: without number and extension, which half the network has."""
+    rig = Rig()
+    rig.order(urls=(WEB,), widen=True, name=name, size_bytes=1000)
+    (asked,) = rig.all_said(StartJob)
+    assert asked.spec.term == words
+
+
 @pytest.mark.parametrize(("urls", "term", "words"), [((), "some words", "some words"), ((WEB,), "", "")])
 def test_an_attempt_searches_where_its_job_was_ordered_to_and_is_counted(
     urls: tuple[str, ...], term: str, words: str
