@@ -96,11 +96,14 @@ def count_sources(sources: dict[int, Source], *, now_s: float) -> SourceCounts:
     count = spent_count = 0
     front_kept = any_preferred = False
     for source in sources.values():
-        any_preferred = any_preferred or source.preferred
-        count += source.state is not SourceState.BANNED
-        spent_count += source.budget_spent
-        if not front_kept and source.usable:
-            front_kept = not (source.probed and source.traits.offset_ok)
+        if source.preferred:
+            any_preferred = True
+        if source.state is not SourceState.BANNED:
+            count += 1
+        if source.budget_spent:
+            spent_count += 1
+        if not (front_kept or (source.probed and source.traits.offset_ok)):
+            front_kept = source.usable
     return SourceCounts(
         source_count=max(1, count),
         front_kept=front_kept,
@@ -147,12 +150,8 @@ def estimate_rates(
     fronts = [each for each in estimates if each.is_front]
     costly = [each for each in estimates if sources[each.lease.source].traits.abort_is_costly] if users else []
     rate = sum([each.rate_bytes_s for each in estimates])
-    unknown = [each for each in estimates if each.lease.rate_bytes_s <= 0 >= sources[each.lease.source].rate_bytes_s]
-    guessed = sum([each.rate_bytes_s for each in unknown])
-    # Of two duplicates only one counts.
-    counted = [each for each in estimates if each.lease.rival is None or each.lease.rival > each.lease.id]
-    left = float(tracker.free.count * chunk_size)
-    left += sum([each.left_bytes + each.lease.overlap_bytes for each in counted])
+    guessed, reading = _sums(estimates, sources)
+    left = tracker.free.count * chunk_size + reading
     coming: dict[int, float] = {}
     for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
@@ -180,6 +179,18 @@ def estimate_rates(
         guessed_share=guessed / rate if rate > 0 else 1.0,
         coming=coming,
     )
+
+
+def _sums(estimates: list[LeaseEstimate], sources: dict[int, Source]) -> tuple[float, float]:
+    """Return the rate of sources that were never measured, and the bytes that all leases have yet to read."""
+    guessed = reading = 0.0
+    for each in estimates:
+        lease = each.lease
+        if lease.rate_bytes_s <= 0 >= sources[lease.source].rate_bytes_s:
+            guessed += each.rate_bytes_s
+        if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
+            reading += each.left_bytes + lease.overlap_bytes
+    return guessed, reading
 
 
 _finish = operator.attrgetter("finish_s")

@@ -265,11 +265,14 @@ class Reporter:
         """Return everything that is stored, in order; the same object until something of it changes."""
         if self._owned is None:
             rows: list[Owned] = []
-            for first, stop, _ in self._owners.runs():
-                owner = self.owner_of(first)
-                if rows and rows[-1][1:] == (first, owner):
+            end, sender = MISSING, MISSING
+            for first, stop, owner in self._owners.runs():
+                if owner < MISSING:
+                    owner = self._names.get(UNNAMED - owner, owner)
+                if end == first and sender == owner:
                     first = rows.pop()[0]
                 rows.append((first, stop, owner))
+                end, sender = stop, owner
             self._owned = tuple(rows)
         return self._owned
 

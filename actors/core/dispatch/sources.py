@@ -136,9 +136,10 @@ class Source(Struct):
 
     def is_ready(self, now_s: float) -> bool:
         """Whether it could take a lease, or be asked for a place in its queue, at this moment."""
-        if not self.probed or self.busy is not None or (self.enqueued and self.ticket < 0):
+        # Spelled out, for of ten thousand each is asked in one step: a call costs as much as all of this.
+        if not self.probed or self.busy is not None or self.not_before_s > now_s or self.lost_s is not None:
             return False
-        return self.may_ask(now_s)
+        return self.state in _USABLE and not (self.enqueued and self.ticket < 0)
 
     def is_out(self, now_s: float) -> bool:
         """Whether nothing is to be expected from it without another round of retries."""

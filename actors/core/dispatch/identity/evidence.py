@@ -218,6 +218,8 @@ class Identity:
         wanted = set(members)
         if len(wanted) < 2:
             return KINDS[-1]
+        if not wanted <= set().union(*self._edges):
+            return "size"  # one that nothing ties to any: among thousands there nearly always is
         edges = sorted(
             ((min(found, _TYING) if AUTHORITY in pair else found, pair) for pair, found in self._edges.items()),
             key=lambda edge: -edge[0],

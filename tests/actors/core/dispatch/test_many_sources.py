@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from actors.core.dispatch.granting import CHECKS_PER_STEP, SERVED_PER_STEP
-from protocol.messages import LeaseGranted
+from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX
+from actors.core.dispatch.granting import CHECKS_PER_STEP, REFUSED_MAX, SERVED_PER_STEP
+from protocol.messages import LeaseGranted, LeaseReleased, Ticked
+from protocol.model.faults import FaultKind
 from tests.bench.decision_cost import Driver
 
 SOURCES = 400
@@ -14,15 +16,25 @@ class Counted(Driver):
     """The bench's driver until some seconds of the job are over, with the most leases that one step granted."""
 
     granted_max = 0
+    until_s = 3.0
+    until_idle = 0
+
+    def idle_count(self) -> int:
+        """Return how many sources found no place, beside leases that are very many."""
+        leases = self.state.leases
+        many = leases is not None and len(leases.tracker.leases) > SURVEYED_WHOLE_MAX
+        flowing = many and self.now_s > 0.2
+        return sum(each.is_ready(self.now_s) for each in self.state.sources.values()) if flowing else 0
 
     def say(self, message: Any) -> None:
         posts = self.state.handle(message, now_s=self.now_s)
         self.granted_max = max(self.granted_max, sum(isinstance(post.message, LeaseGranted) for post in posts))
         for post in posts:
             self.hear(post.message)
-        if self.now_s > 3.0:
+        if self.now_s > self.until_s or (self.until_idle and self.idle_count() >= self.until_idle):
             self.events.clear()
             self.sealed = True
+        self.said = [post.message for post in posts]
 
 
 def test_one_step_hands_over_few_leases_among_very_many_and_the_rest_follow() -> None:
@@ -31,3 +43,31 @@ def test_one_step_hands_over_few_leases_among_very_many_and_the_rest_follow() ->
     assert 1 <= driver.granted_max <= CHECKS_PER_STEP + SERVED_PER_STEP
     leased = {lease.source for lease in driver.state.leases.tracker.leases.values()} if driver.state.leases else set()
     assert len(leased) > 0.8 * SOURCES
+
+
+def test_chunks_that_become_free_bring_work_to_sources_that_found_none_a_moment_ago() -> None:
+    driver = Counted(700, 9000)
+    driver.until_idle = 2 * REFUSED_MAX
+    driver.run()
+    leases = driver.state.leases
+    assert leases is not None
+    driver.say(Ticked())
+    assert driver.idle_count() >= REFUSED_MAX, "a further look finds them no place either"
+    assert not leases.tracker.free
+    idle = {each.id for each in driver.state.sources.values() if each.busy is None}
+    lease = max(leases.tracker.leases.values(), key=lambda each: each.open_chunks)
+    released = LeaseReleased(
+        job=1,
+        source=lease.source,
+        lease=lease.id,
+        handed_stop=lease.next,
+        received_bytes=0,
+        fault=FaultKind.DISPUTED,
+        detail="",
+        retry_after_s=0.0,
+        stopped=False,
+    )
+    driver.say(released)
+    granted = [each for each in driver.said if isinstance(each, LeaseGranted)]
+    assert granted, "at first checks, of sources that have to show what they have"
+    assert {each.source for each in granted} <= idle
