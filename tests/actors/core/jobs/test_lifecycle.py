@@ -467,6 +467,23 @@ def test_waiting_counts_from_when_it_is_known_to_wait() -> None:
     assert rig.manager.jobs.living[id].record.waited_s == 8.0
 
 
+def test_each_job_that_waits_counts_its_own_time_beside_others_that_go_on() -> None:
+    rig = Rig()
+    ids = [rig.order(name=f"f{each}.bin").id for each in range(3)]
+    states = ["riding", "waiting", "waiting"]
+    for id, state in zip(ids, states, strict=True):
+        rig.progressed(rig.number(id), 10, state=state, rate=7.0)
+        rig.hear(row(rig.number(id), 0, lease_first=3, lease_stop=9))
+    rig.hear(Ticked())
+    rig.s += 4
+    rig.hear(Ticked())
+    assert [rig.manager.jobs.living[id].record.waited_s for id in ids] == [0.0, 4.0, 4.0]
+    rig.pause(ids[2])
+    shown = [snapshot(rig.manager.jobs.living[id], Now(s=rig.s, ms=0)) for id in ids]
+    assert [each.sources_active for each in shown] == [1, 1, 0]
+    assert [each.rate_bytes_s for each in shown] == [7.0, 7.0, 0.0]
+
+
 def test_a_stop_is_repeated_until_the_attempt_has_ended() -> None:
     rig = Rig()
     id = rig.order().id

@@ -263,6 +263,13 @@ def test_what_comes_of_a_job_or_a_worker_that_is_not_here_changes_nothing() -> N
     assert posted(pool, ActorDied(process="fetch-1", actor="worker-7-0", detail="boom")) == []
 
 
+@pytest.mark.parametrize("source", [-1, 1, 2])
+@pytest.mark.parametrize("restored", [False, True])
+def test_to_disable_or_restore_a_source_that_the_job_does_not_have_changes_nothing(source: int, restored: bool) -> None:
+    pool, _ = running(["http://a/f"])
+    assert posted(pool, SourceDisabled(job=1, source=source, banned=False, detail="", restored=restored)) == []
+
+
 def test_the_next_source_goes_where_the_fewest_are_left() -> None:
     pool, _ = running([f"http://h{at}/f" for at in range(2)])
     posted(pool, SourceDisabled(job=1, source=0, banned=False, detail=""))

@@ -391,6 +391,18 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
 
 
+def test_a_search_without_a_result_is_repeated_after_twice_the_time_up_to_an_hour() -> None:
+    pool, (search,) = hunting(1)
+    now_s = 0.0
+    for wait_s in (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0):
+        (sent,) = to(pool.handle(SearchEnded(search=search, peers=0, refused=""), now_s=now_s), JOB_MANAGER)
+        assert isinstance(sent, JobProgressed)
+        assert (sent.state, sent.size_bytes) == ("waiting", -1)
+        assert searches(pool.handle(Ticked(), now_s=now_s + wait_s - 0.1)) == []
+        now_s += wait_s
+        (search,) = searches(pool.handle(Ticked(), now_s=now_s))
+
+
 def test_only_a_new_session_is_asked_again_for_the_searches_that_the_old_one_had() -> None:
     pool, under_way = hunting(2)
     assert searches(tell(pool, ProcessReady(process="store", pid=2))) == []
