@@ -1,7 +1,8 @@
 """What a decision costs: the core alone, 1 000 sources, 1 000 000 chunks, one whole job in virtual time.
 
 ``python -m tests.bench.decision_cost`` prints, for each kind of message, how often it was handled and how long a step
-took, and whether the mean stays at or below 60 us and no step above 5 ms. No socket, thread or file: a light driver
+took, and whether the mean stays at or below 60 us and no step above 5 ms (of more than 1 000 sources 20 ms). With
+``--cpu-s`` it ends after so much CPU time and says how far the job had come. No socket, thread or file: a light driver
 plays the workers, the Assembler, which says of chunks that come twice that they are equal, and the watchdog (five
 measurements a second for each ride, what the real one gives at most). Steps are timed in CPU time of the thread: what
 the machine gives others in between is no cost of ours. The collector is frozen over the state that lives for the whole
@@ -47,6 +48,8 @@ CHUNK = 131072
 CHUNKS_PER_SLOT = 8
 MEAN_US_MAX = 60.0
 STEP_MS_MAX = 5.0
+STEP_MS_MAX_MANY = 20.0
+"""Of more than 1 000 sources."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Driver:
     source_count: int
     chunk_count: int
     seed: int = 1
+    cpu_s_max: float = float("inf")
     now_s: float = 0.0
     took_ns: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
@@ -96,7 +100,8 @@ class Driver:
             )
             self.say(joined)
         self.later(0.1, Ticked())
-        while self.events and not self.sealed:
+        begin_s = time.thread_time()
+        while self.events and not self.sealed and time.thread_time() - begin_s < self.cpu_s_max:
             self.now_s, _, event = heapq.heappop(self.events)
             if isinstance(event, _Rider):
                 self.deliver(event)
@@ -106,7 +111,7 @@ class Driver:
                 self.say(event)
                 if isinstance(event, Ticked) and event is not _CONTINUED:
                     self.later(0.1, Ticked())
-        assert self.sealed, "the job did not end"
+        assert self.sealed or self.events, "the job did not end"
 
     def say(self, message: Any) -> None:
         begin = time.thread_time_ns()
@@ -235,8 +240,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sources", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=1_000_000)
+    parser.add_argument("--cpu-s", type=float, default=float("inf"))
     options = parser.parse_args()
-    driver = Driver(options.sources, options.chunks)
+    step_ms_max = STEP_MS_MAX if options.sources <= 1000 else STEP_MS_MAX_MANY
+    driver = Driver(options.sources, options.chunks, cpu_s_max=options.cpu_s)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -244,16 +251,19 @@ def main() -> int:
     driver.run()
     wall_s = time.perf_counter() - begin
     everything = [took for steps in driver.took_ns.values() for took in steps]
-    print(f"{options.sources} sources, {options.chunks} chunks: {driver.now_s:.0f} s of job in {wall_s:.1f} s")
+    print(f"{options.sources} sources, {options.chunks} chunks: {driver.now_s:.1f} s of job in {wall_s:.1f} s")
+    if not driver.sealed:
+        print(f"ended early: {driver.stored.count} chunks were stored")
     print(f"{'message':16} {'handled':>9} {'mean us':>9} {'p99 us':>9} {'max ms':>8}")
     for kind, steps in sorted(driver.took_ns.items(), key=lambda item: -sum(item[1])):
         p99 = statistics.quantiles(steps, n=100)[98] if len(steps) > 1 else steps[0]
         mean = statistics.fmean(steps)
         print(f"{kind:16} {len(steps):9} {mean / 1e3:9.1f} {p99 / 1e3:9.1f} {max(steps) / 1e6:8.2f}")
     mean_us, worst_ms = statistics.fmean(everything) / 1e3, max(everything) / 1e6
-    fine = mean_us <= MEAN_US_MAX and worst_ms <= STEP_MS_MAX
+    verdict = "PASS" if worst_ms <= step_ms_max else "FAIL"
+    fine = mean_us <= MEAN_US_MAX and worst_ms <= step_ms_max
     print(f"{'PASS' if mean_us <= MEAN_US_MAX else 'FAIL'}  mean step {mean_us:.1f} us (must be <= {MEAN_US_MAX:.0f})")
-    print(f"{'PASS' if worst_ms <= STEP_MS_MAX else 'FAIL'}  longest step {worst_ms:.2f} ms (must be <= {STEP_MS_MAX})")
+    print(f"{verdict}  longest step {worst_ms:.2f} ms (must be <= {step_ms_max:.0f})")
     return 0 if fine else 1
 
 
