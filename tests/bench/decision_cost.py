@@ -20,7 +20,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
@@ -39,6 +39,7 @@ from protocol.messages import (
     SourceJoined,
     SourceMeasured,
     SourceProbed,
+    SpanCompared,
     Ticked,
 )
 from protocol.model.chunk_ranges import RangeSet
@@ -64,6 +65,15 @@ class _Rider:
     stop: int = 0
     overlap: int = 0
     begun_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Span:
+    """Span of a stored chunk that a source reads to have it compared."""
+
+    rider: _Rider
+    lease: int
+    chunk: int
 
 
 @dataclass
@@ -105,13 +115,15 @@ class Driver:
             self.now_s, _, event = heapq.heappop(self.events)
             if isinstance(event, _Rider):
                 self.deliver(event)
+            elif isinstance(event, _Span):
+                self.compare(event)
             elif isinstance(event, tuple):
                 self.measure(event[0], event[1])
             else:
                 self.say(event)
                 if isinstance(event, Ticked) and event is not _CONTINUED:
                     self.later(0.1, Ticked())
-        assert self.sealed or self.events, "the job did not end"
+            assert self.sealed or self.state.phase is not Phase.ENDED, "the job ended without its file"
 
     def say(self, message: Any) -> None:
         begin = time.thread_time_ns()
@@ -146,6 +158,9 @@ class Driver:
                 rider.lease, rider.first, rider.at, rider.overlap = message.lease, first, first, message.overlap
                 rider.stop = message.stop + message.overlap
                 rider.begun_s = self.now_s
+                if message.first == message.stop:
+                    self.later(0.02, _Span(rider, message.lease, message.first))
+                    return
                 self.next_slot(rider, 0.02)
                 self.later(0.2, (rider, rider.lease))
             case LeaseExtended() | LeaseTrimmed():
@@ -188,7 +203,20 @@ class Driver:
             return
         if rider.at < rider.stop:
             self.next_slot(rider)
-            return
+        else:
+            self.finish(rider)
+
+    def compare(self, span: _Span) -> None:
+        """Say of a span that it agrees, where its lease still stands."""
+        if span.rider.lease == span.lease:
+            self.say(
+                SpanCompared(
+                    job=1, source=span.rider.source, lease=span.lease, chunk=span.chunk, stored=True, agrees=True
+                )
+            )
+            self.finish(span.rider)
+
+    def finish(self, rider: _Rider) -> None:
         lease, rider.lease = rider.lease, -1
         finished = LeaseFinished(
             job=1,

@@ -30,6 +30,9 @@ BEGUN_S_MAX: Final = 2.0
 """How long a source whose first answer stands open waits for another's lease there to bring its first bytes."""
 REFUSED_MAX: Final = 8
 """Idle sources in a row, the fastest first, that find no place among very many leases: then no other will."""
+LOOKED_AT_MIN: Final = 64
+LOOKED_AT_SHARE: Final = 64
+"""Of more idle sources beside a complete file this share (1/64) is looked at in one step, in turn."""
 REFUSED_S: Final = 0.2
 """How long one of them is not placed again, unless further chunks become free: a survey may be as old."""
 
@@ -67,6 +70,7 @@ class Grants:
         self._views = views
         self._refused: set[int] = set()
         self._refused_s, self._refused_free = float("-inf"), 0  # when, and beside how many free chunks
+        self._looked_at = 0  # idle sources before this one had nothing to check of the complete file
 
     def serve(self, now_s: float) -> None:
         """Give work to idle sources, see `IdleOrder.ready`; peers that would get some are asked for an upload."""
@@ -178,10 +182,15 @@ class Grants:
 
     def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
         """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
-        may_ask = self._content.may_ask(self._tracker)
-        for source in ready:
-            checks = may_ask and any(self._serve_check(source, now_s, urgent=urgent) for urgent in (True, False))
-            if not checks and source.ticket >= 0:
+        may_ask, idle = self._content.may_ask(self._tracker), list(ready)
+        count = max(LOOKED_AT_MIN, len(idle) // LOOKED_AT_SHARE)
+        first = self._looked_at if len(idle) > count else 0
+        self._looked_at = (first + count) % max(len(idle), 1)
+        for at, source in enumerate(idle):
+            has_turn = may_ask and (source.ticket >= 0 or (at - first) % len(idle) < count)
+            if has_turn and any(self._serve_check(source, now_s, urgent=urgent) for urgent in (True, False)):
+                self._looked_at = 0  # the fastest first again
+            elif source.ticket >= 0:
                 self._remote_queue.decline(source, now_s)
 
     def _wait_or_sample(self, source: Source, passed: Decision, now_s: float) -> None:

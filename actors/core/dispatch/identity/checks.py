@@ -20,7 +20,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX, Identity
-from actors.core.dispatch.identity.ties import ASKED_MAX, Ties
+from actors.core.dispatch.identity.ties import ASKED_MAX, Holdings, Ties
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
@@ -253,7 +253,7 @@ class CheckPlan:
 
         A newcomer goes on untied meanwhile; where its transfers meet those of others is shown without a request.
         """
-        if self._ties is not None and self._ties_used < len(self._ties[-1].longest) // TIES_USED_SHARE:
+        if self._ties is not None and self._ties_used < len(self._ties[-1].holdings.longest) // TIES_USED_SHARE:
             self._ties_used += 1
             return self._ties[-1]
         return self.ties
@@ -265,7 +265,9 @@ class CheckPlan:
         known = self._ties
         if known is None or self._ties_over or known[0] is not rows or known[1:3] != (revision, count):
             self._ties_over, self._ties_used = False, 0
-            ties = Ties(rows, self._identity, self._sources)
+            same = known is not None and known[0] is rows
+            holdings = known[-1].holdings if known is not None and same else Holdings(rows)
+            ties = Ties(holdings, self._identity, self._sources)
             for check in self.checking.values():
                 owner = self._report.owner_of(check.chunk)
                 if owner != MISSING:
@@ -451,7 +453,7 @@ class CheckPlan:
         A source that had another file only between two places where it was compared is found by nothing else.
         """
         owner = self._report.owner_of(0)
-        sent = any(each == source.id for _, _, each in self.ties.longest)
+        sent = any(each == source.id for _, _, each in self.ties.holdings.longest)
         if not sent or owner in (MISSING, source.id) or self._identity.confirmed_by(source.id, 0):
             return None
         return Check(source.id, 0) if self._may_check(source, 0) else None
@@ -525,7 +527,7 @@ class CheckPlan:
                     sides.append((self._identity.checks_of(owner), first - stop, chunk, owner))
         for _, _, chunk, owner in sorted(sides):
             yield chunk, owner, not last
-        for first, stop, owner in self.ties.longest:
+        for first, stop, owner in self.ties.holdings.longest:
             if stop - first >= OVERLAP_CHUNKS_MIN:  # of a shorter one the edges say the same
                 yield (first + stop) // 2, owner, True
 

@@ -15,28 +15,40 @@ ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
 
+class Holdings:
+    """Ranges and chunks of each contributor, derived once for each state of ownership.
+
+    `longest`: the longest range of each, the longest first; `counts`: chunks of each; `first`: the first range of all.
+    """
+
+    def __init__(self, rows: Sequence[Owned]) -> None:
+        self.first = rows[0] if rows else None
+        longest: dict[int, Owned] = {}
+        self.counts: Counter[int] = Counter()
+        for row in sorted(rows, key=lambda row: row[0] - row[1]):
+            longest.setdefault(row[2], row)
+            self.counts[row[2]] += row[1] - row[0]
+        self.longest = tuple(longest.values())
+
+
 class Ties:
     """Missing ties of one state of the file: groups of contributors that nothing ties to the one that goes on.
 
-    Derived once for each state of ownership and evidence, however many sources ask. `longest`: the longest range of
-    each contributor, the longest first. `_rows`: the same by group.
+    Derived once for each state of ownership and evidence, however many sources ask. `_rows`: longest ranges by group.
     """
 
-    def __init__(self, rows: Sequence[Owned], identity: Identity, sources: Mapping[int, Source]) -> None:
-        self._identity, self._first = identity, rows[0] if rows else None
-        longest: dict[int, Owned] = {}
-        for row in sorted(rows, key=lambda row: row[0] - row[1]):
-            longest.setdefault(row[2], row)
-        self.longest = tuple(longest.values())
-        roots = {owner: identity.root_of(owner) for owner in longest}
+    def __init__(self, holdings: Holdings, identity: Identity, sources: Mapping[int, Source]) -> None:
+        self._identity, self.holdings = identity, holdings
         self._rows: dict[int, list[Owned]] = {}
-        for row in self.longest:
-            self._rows.setdefault(roots[row[2]], []).append(row)
-        totals: Counter[int] = Counter()
-        for first, stop, owner in rows:
-            totals[roots[owner]] += stop - first
-        # The member that stands for each group, most chunks first.
-        chief = {root: min(owner for _, _, owner in own) for root, own in self._rows.items()}
+        totals: dict[int, int] = {}
+        chief: dict[int, int] = {}  # the member that stands for each group
+        for row in holdings.longest:
+            owner = row[2]
+            root = identity.root_of(owner)
+            self._rows.setdefault(root, []).append(row)
+            totals[root] = totals.get(root, 0) + holdings.counts[owner]
+            chief[root] = min(chief.get(root, owner), owner)
+        # The group with most chunks first.
         self._order = sorted(chief.items(), key=lambda item: (-totals[item[0]], item[1]))
         self._sources = sources
         self._open: dict[int, list[Owned]] = {}
@@ -95,10 +107,11 @@ class Ties:
         goes_on, own = self._opened(), self._identity.root_of(source.id)
         if goes_on is None:
             return
+        first = self.holdings.first
         if not source.traits.offset_ok:  # the very beginning is all that it can compare
-            root = self._identity.root_of(self._first[2]) if self._first is not None else own
-            if self._first is not None and root != own and goes_on in (own, root):
-                yield self._first
+            root = self._identity.root_of(first[2]) if first is not None else own
+            if first is not None and root != own and goes_on in (own, root):
+                yield first
         elif own == goes_on:
             for rows in list(self._open.values()):
                 yield from rows

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX
-from actors.core.dispatch.granting import CHECKS_PER_STEP, REFUSED_MAX, SERVED_PER_STEP
+from actors.core.dispatch.granting import CHECKS_PER_STEP, LOOKED_AT_MIN, REFUSED_MAX, SERVED_PER_STEP
 from protocol.messages import LeaseGranted, LeaseReleased, Ticked
 from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch import boards
 from tests.bench.decision_cost import Driver
 
 SOURCES = 400
@@ -71,3 +74,25 @@ def test_chunks_that_become_free_bring_work_to_sources_that_found_none_a_moment_
     granted = [each for each in driver.said if isinstance(each, LeaseGranted)]
     assert granted, "at first checks, of sources that have to show what they have"
     assert {each.source for each in granted} <= idle
+
+
+def test_a_job_of_more_sources_than_it_needs_ends_with_its_file() -> None:
+    driver = Driver(150, 900)
+    driver.run()
+    assert driver.sealed
+    assert driver.stored.count == 900
+
+
+@pytest.mark.parametrize(("count", "steps"), [(LOOKED_AT_MIN, 1), (LOOKED_AT_MIN + 1, 2), (2 * LOOKED_AT_MIN + 5, 3)])
+def test_beside_a_complete_file_each_of_very_many_idle_sources_is_looked_at_in_turn(count: int, steps: int) -> None:
+    """The slowest is the only one that was not asked for the suspect chunk yet."""
+    state = boards.board("####")
+    for number in range(count + 1):  # the first sent all of it, and comes last
+        boards.add(state, chr(ord("a") + number), 0.5 if number == 0 else float(2 * count - number))
+    state.report.stored(state.sources[0], ((0, 4),), 4 * boards.CHUNK)
+    state.content.plan.suspects[2] = None
+    state.content.plan._asked |= {(number, 2) for number in range(count)}
+    assert state.leases is not None
+    for step in range(1, steps + 1):
+        state.leases.grants.serve(boards.NOW_S)
+        assert [each.source for each in boards.said(state._out.take(), LeaseGranted)] == [count] * (step == steps)
