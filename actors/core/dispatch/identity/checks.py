@@ -53,6 +53,8 @@ TIES_USED_SHARE: Final = 64
 """Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
 PLACES_USED_SHARE: Final = 64
 """The same of the places to check and the ranges of the file."""
+PLACES_ROWS_MAX: Final = 1024
+"""Ranges of an incomplete file among which places are looked for at a time, the next ones after them."""
 FORCED_QUICK: Final = 2.0
 """Of several that could give what a complete file lacks, those that take this multiple of the quickest one's time."""
 
@@ -217,7 +219,7 @@ class CheckPlan:
         self._ties: tuple[object, int, int, Ties] | None = None
         self._ties_over, self._ties_used = False, 0
         self._places: tuple[Sequence[Owned], int, bool, list[tuple[int, int, bool]]] | None = None
-        self._places_used = 0
+        self._places_used = self._places_at = 0
         self._quick: tuple[float, float, bool] = (float("-inf"), 0.0, False)
 
     def restart(self) -> None:
@@ -492,10 +494,14 @@ class CheckPlan:
         rows, revision = self._report.owned(), self._identity.revision
         known = self._places
         if known is None or known[0] is not rows or known[1:3] != (revision, last):
-            spots = self._spots < self._spots_max(total)
+            spots, part = self._spots < self._spots_max(total), rows
+            if len(rows) > PLACES_ROWS_MAX and not last:
+                first = self._places_at if self._places_at < len(rows) else 0
+                self._places_at = first + PLACES_ROWS_MAX
+                part = rows[first : self._places_at + 1]
             places = [
                 (chunk, owner, spot)
-                for chunk, owner, spot in self._every_place(rows, total, last=last)
+                for chunk, owner, spot in self._every_place(rows, part, total, last=last)
                 if (not spot or (spots and self._spots_of.get(owner, 0) < SPOTS_MAX))
                 and chunk not in self._given
                 and not self._identity.confirmed(chunk)
@@ -504,21 +510,23 @@ class CheckPlan:
             self._places = known = (rows, revision, last, places)
         return known[-1]
 
-    def _every_place(self, rows: Sequence[Owned], total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
-        """``(chunk, contributor, whether it is a spot)``, in the order of their worth.
+    def _every_place(
+        self, rows: Sequence[Owned], part: Sequence[Owned], total: int, *, last: bool
+    ) -> Iterator[tuple[int, int, bool]]:
+        """Yield ``(chunk, contributor, whether it is a spot)`` of a part of all ranges, in the order of their worth.
 
         Head and tail; edges that were never compared, because one of the two that met there was gone or cannot begin
         there; then spots: the middle of the longest range of each contributor. None of one contributor alone: nothing
         was spliced. Each side of an edge counts for itself: what a third one confirms of one says nothing of the other.
         Of two open sides that of the contributor goes first of which less is known.
         """
-        if len({owner for _, _, owner in rows}) < 2:
+        if all(owner == rows[0][2] for _, _, owner in rows):
             return
         yield 0, rows[0][2], False
         yield total - 1, rows[-1][2], False
         known = self._identity.confirmed_by
         sides: list[tuple[int, int, int, int]] = []  # sorted: checks of the contributor, its length below 0, chunk
-        for left, right in pairwise(rows):
+        for left, right in pairwise(part):
             at = right[0]
             if left[1] != at:
                 continue
@@ -527,7 +535,7 @@ class CheckPlan:
                     sides.append((self._identity.checks_of(owner), first - stop, chunk, owner))
         for _, _, chunk, owner in sorted(sides):
             yield chunk, owner, not last
-        for first, stop, owner in self.ties.holdings.longest:
+        for first, stop, owner in (self.ties.holdings if part is rows else Holdings(part)).longest:
             if stop - first >= OVERLAP_CHUNKS_MIN:  # of a shorter one the edges say the same
                 yield (first + stop) // 2, owner, True
 

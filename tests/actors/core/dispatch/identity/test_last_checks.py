@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.identity.checks import PLACES_USED_SHARE, Check
+from actors.core.dispatch.identity.checks import PLACES_ROWS_MAX, PLACES_USED_SHARE, Check
 from actors.core.dispatch.identity.seal_gate import LAST_ROUNDS, LastChecks
 from protocol.messages import ChunkDisputed, ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
@@ -186,7 +186,7 @@ def test_ranges_that_do_not_touch_have_no_edge_between_them() -> None:
     state = board("aaaa..bbbbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 6, 6))
     rows = state.report.owned()
-    edges = [chunk for chunk, _, spot in state.content.plan._every_place(rows, 12, last=True) if not spot]
+    edges = [chunk for chunk, _, spot in state.content.plan._every_place(rows, rows, 12, last=True) if not spot]
     assert edges == [0, 11]
 
 
@@ -255,3 +255,20 @@ def test_each_difference_is_one_check_that_disagreed() -> None:
     for chunk, count in ((1, 1), (1, 2), (3, 3)):
         identity.dispute(0, b"a", 1, b"b", chunk, now_s=NOW_S)
         assert identity.checks_disagreed == count
+
+
+def test_among_very_many_ranges_places_are_looked_for_in_one_part_after_another_until_all_were_seen() -> None:
+    """Every edge that the complete file would be checked at comes within a round; head and tail each time."""
+    count = 3 * PLACES_ROWS_MAX + 7
+    state = of_many_ranges(count)
+    plan, rows = state.content.plan, state.report.owned()
+    seen: list[set[int]] = []
+    for number in range(4):
+        places = {chunk for chunk, _, _ in plan._derived_places(count, last=False)}
+        assert {0, count - 1} <= places
+        assert len(places) <= PLACES_ROWS_MAX + 3
+        seen.append(places)
+        state.content.identity.agree(0, 2, count + number)  # evidence elsewhere: derived again
+    assert len(rows) == count
+    assert set.union(*seen) == {chunk for chunk, _, _ in plan._every_place(rows, rows, count, last=True)}
+    assert {chunk for chunk, _, _ in plan._derived_places(count, last=False)} == seen[0], "and again from the start"
