@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -197,17 +198,28 @@ def sampled(tree: Path, module: str, exclude: Sequence[str], count: int, seed: i
                 places[each.module, each.row, each.column].append(each)
     print(f"{len(places)} places, {sum(map(len, places.values()))} mutants", flush=True)
     rng = random.Random(seed)
-    return [rng.choice(places[place]) for place in rng.sample(sorted(places), min(count, len(places)))]
+    drawn = (rng.choice(places[place]) for place in rng.sample(sorted(places), len(places)))
+    can_be_made = (each for each in drawn if changed_text(tree, each) is not None)
+    return list(islice(can_be_made, count))
+
+
+def changed_text(tree: Path, mutant: Mutant) -> str | None:
+    """Return the mutant's file; None where cosmic-ray cannot make it (an exception named with its module)."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    try:
+        text = (tree / mutant.module).read_text(encoding="utf-8")
+        return str(mutate_code(text, get_operator(mutant.operator)(), mutant.occurrence))
+    except AttributeError:
+        return None
 
 
 def judge(tests: Tests, tree: Path, mutant: Mutant, timeout_s: float) -> tuple[bool, str]:
     """Make a mutant, ask the tests, take it back: ``(killed, its diff)``."""
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator
-
     path = tree / mutant.module
-    text, stat = path.read_text(encoding="utf-8"), path.stat()
-    changed = mutate_code(text, get_operator(mutant.operator)(), mutant.occurrence)
+    text, stat, changed = path.read_text(encoding="utf-8"), path.stat(), changed_text(tree, mutant)
+    assert changed is not None, f"{mutant} cannot be made"
     path.write_text(changed, encoding="utf-8")
     try:
         killed = tests.kill(mutant, timeout_s)
