@@ -80,6 +80,33 @@ def test_every_kind_of_redirect_is_followed(serve: Serve, status: str) -> None:
     assert fetch(serve(moved).url()).data == DATA
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("there", "/there"),
+        ("./a/../there", "/there"),
+        ("../../there", "/there"),
+        ("//HOST/there", "/there"),
+        ("HTTP://HOST/there", "/there"),
+        ("?there=1", "/big.bin?there=1"),
+        ("/there#part?x", "/there"),
+        ("/there and back", "/there%20and%20back"),
+        ("/there%2", "/there%2"),
+        ("/thère", "/th%C3%A8re"),
+        ("\t /there \t", "/there"),
+    ],
+)
+def test_an_odd_location_leads_where_curl_goes(serve: Serve, location: str, target: str) -> None:
+    def moved(request: Request, reply: Reply) -> bool:
+        if request.target == "/big.bin":
+            return redirect(reply, location.replace("HOST", request.fields["host"]))
+        return FILE(request, reply)
+
+    server = serve(moved)
+    assert fetch(server.url()).data == DATA
+    assert {request.target for request in server.requests[1:]} == {target}
+
+
 def test_a_wall_that_wants_its_cookie_back_is_passed(serve: Serve) -> None:
     def wall(request: Request, reply: Reply) -> bool:
         if "ok=1" not in request.fields.get("cookie", ""):
