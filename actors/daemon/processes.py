@@ -103,7 +103,7 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
     if account is not None:
         finished = os.path.join(daemon.state, FINISHED_FOLDER)
         account = replace(account, interface=account.interface or daemon.interface)
-        session = session_settings(account, finished_folder=finished, heard_by=(FRONT,))
+        session = session_settings(account, finished_folder=finished, heard_by=(FRONT,), retry_ports=True)
         specs.append(value.replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
 

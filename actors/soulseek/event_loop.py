@@ -113,7 +113,11 @@ class EventLoop(LoopThread[SessionInbox]):
         self._searches = Searches(network, budget, self._troubles, post=post, ready=network.until_online)
         self._queries = UserQueries(network, self._troubles, post=post, ready=network.until_online)
         self._login = LoginKeeper(
-            network, settings.retry_s, changed=self._session_changed, logged_in=self._negotiations.logged_in
+            network,
+            settings.retry_s,
+            changed=self._session_changed,
+            logged_in=self._negotiations.logged_in,
+            retry_ports=settings.retry_ports,
         )
         network.interface_back = self._login.hurry
         await network.start()

@@ -92,6 +92,7 @@ class SoulseekNetwork:
         self.lost = asyncio.Event()
         self.kicked = False
         self.why_offline = ""
+        self.port = 0
         self._scan_wanted = asyncio.Event()
         self._scanning = False
         self._unwatched_s = UNWATCHED_S
@@ -112,17 +113,18 @@ class SoulseekNetwork:
         if _folders_of(self._settings):
             self._scan_wanted.set()
 
-    async def listen(self) -> int:
-        """Take the first free port and return it. Raises `ServerAway` when all are taken."""
+    async def listen(self) -> None:
+        """Take the port of the last time, which routers and peers know, or the first that is free.
+
+        Raises `ServerAway` when all are taken.
+        """
         settings = self._settings
         if settings.interface and (why := _why_gone(settings.interface)):
             raise InterfaceAway(why)
-        for port in settings.ports:
-            try:
-                listening: int = await self._client.network.listen(settings.bind_host, port, settings.obfuscated_port)
-            except NetworkError:
-                continue
-            return listening
+        for port in (self.port, *settings.ports) if self.port else settings.ports:
+            with contextlib.suppress(NetworkError):
+                self.port = await self._client.network.listen(settings.bind_host, port, settings.obfuscated_port)
+                return
         raise ServerAway(f"listening port taken: {', '.join(map(str, settings.ports))}")
 
     async def log_in(self) -> None:

@@ -38,9 +38,11 @@ class LoginNetwork(Protocol):
     kicked: bool
     why_offline: str
     """Why there is no login and none on its way; empty otherwise."""
+    port: int
+    """Listening port; 0: none yet. An interface that is made again can change it at the next login."""
 
-    async def listen(self) -> int:
-        """Return the listening port. Raises `ServerAway` when all are taken."""
+    async def listen(self) -> None:
+        """Take a listening port. Raises `ServerAway` when all are taken."""
 
     async def log_in(self) -> None:
         """Raises `ServerAway` or `LoginRefused`."""
@@ -62,13 +64,15 @@ class LoginKeeper:
         changed: Callable[[SessionChanged], None],
         logged_in: Callable[[], None],
         return_s: tuple[float, float] = RETURN_S,
+        retry_ports: bool = False,
     ) -> None:
+        """`retry_ports`: look again for a free listening port while all are taken; else that ends the attempts."""
         self._network = network
         self._retry_s = retry_s
         self._return_s = return_s
         self._changed = changed
         self._logged_in = logged_in
-        self._port = 0
+        self._retry_ports = retry_ports
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._hurry = asyncio.Event()
@@ -103,16 +107,19 @@ class LoginKeeper:
     async def _keep(self) -> None:
         """Returns when it is over, after reporting why."""
         self._network.why_offline = ""
-        while not self._port and self._wanted.is_set():
+        while not self._network.port and self._wanted.is_set():
             self._hurry.clear()
             try:
-                self._port = await self._network.listen()
+                await self._network.listen()
             except InterfaceAway as away:
                 self._report("offline", str(away))
                 await self._pause(self._retry_s[1])
             except ServerAway as away:
-                self._final("port taken", str(away))
-                return
+                if not self._retry_ports:
+                    self._final("port taken", str(away))
+                    return
+                self._report("port taken", str(away))
+                await self._pause(self._retry_s[1])
         pause_s, return_s = self._retry_s[0], self._return_s[0]
         while self._wanted.is_set():
             self._hurry.clear()
@@ -147,7 +154,7 @@ class LoginKeeper:
         """Return when the login has ended, with the seconds it held."""
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
-        self._report("online", f"listening at port {self._port}")
+        self._report("online", f"listening at port {self._network.port}")
         self._logged_in()
         if not self._wanted.is_set():  # it was given up while it came about
             await self._network.hang_up()

@@ -36,6 +36,8 @@ class SessionSettings:
     server_port: int = 2416
     ports: tuple[int, ...] = (0,)
     """Listening ports, the first that is free is taken. 0: any; better a fixed one where a router forwards it."""
+    retry_ports: bool = False
+    """Look again for a free one while all are taken, as a daemon does; else the session ends with that."""
     obfuscated_port: int = -1
     """A second listening port for obfuscated connections. 0: any, -1: none."""
     bind_host: str = "0.0.0.0"

@@ -134,6 +134,10 @@ def test_a_taken_listening_port_is_passed_over_and_when_all_are_taken_that_is_sa
             said = rig.state("port taken")
             assert said.final
             assert str(port) in said.detail
+        with Rig(box.server_port, ports=(port,), retry_ports=True) as rig:
+            assert not rig.state("port taken").final
+            taken.close()
+            assert str(port) in rig.state("online").detail
 
 
 def test_what_is_asked_before_the_login_waits_for_it(box: Network) -> None:
