@@ -12,7 +12,7 @@ import struct
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from aioslsk.client import SoulSeekClient  # type: ignore[import-untyped,unused-ignore]
@@ -24,6 +24,7 @@ from aioslsk.network.connection import (  # type: ignore[import-untyped,unused-i
     ListeningConnection,
     PeerConnection,
     PeerConnectionState,
+    PeerConnectionType,
     ServerConnection,
 )
 from aioslsk.network.network import Network, PeerFuture  # type: ignore[import-untyped,unused-ignore]
@@ -72,11 +73,11 @@ from actors.soulseek.input_limits import (
     TroubleLog,
     bounded_array,
 )
-from actors.soulseek.ports import FoundFile, PeerEvents, SearchReply
+from actors.soulseek.ports import PeerEvents, SearchReply
+from actors.soulseek.search_replies import decode_search_reply, is_search_reply
 from protocol.model.job_views import UploadView
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
-ATTRIBUTES_MAX: Final = 8
 SPEED_MAX: Final = (1 << 32) - 1
 TOO_MANY: Final = "Too many files"
 UPLOAD: Final = 1
@@ -153,12 +154,24 @@ def _decode_message_data(self: Any, data: bytes) -> Any:
 _decode_unbounded: Final = DataConnection.decode_message_data
 
 
+def _deserialize_message(self: Any, data: bytes) -> Any:
+    """In place of `PeerConnection.deserialize_message`: the same, but search replies are decoded by what is awaited."""
+    is_peer = self.connection_type == PeerConnectionType.PEER
+    if is_peer and self.connection_state is not PeerConnectionState.AWAITING_INIT and is_search_reply(data):
+        return decode_search_reply(data, self.network.is_awaited)
+    return _deserialize_any(self, data)
+
+
+_deserialize_any: Final = PeerConnection.deserialize_message
+
+
 def limit_aioslsk() -> None:
     """Put the limits in place. For the whole process and for good; again does nothing."""
     primitives.zlib = BoundedZlib
     primitives.array.deserialize = classmethod(bounded_array)
     DataConnection._read_message = _read_message
     DataConnection.decode_message_data = _decode_message_data
+    PeerConnection.deserialize_message = _deserialize_message
     if logging.getLogger().getEffectiveLevel() > logging.DEBUG:
         # It logs what peers send, whole messages and at every occasion.
         logging.getLogger("aioslsk").setLevel(logging.CRITICAL + 1)
@@ -188,6 +201,8 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._late: set[int] = set()
         self._spoken: weakref.WeakSet[Any] = weakref.WeakSet()
         self._parents_s = 0.0
+        self.is_awaited: Callable[[int], bool] = lambda _ticket: False
+        """Whether a search with this ticket is running."""
 
     def create_listening_connections(self) -> tuple[None, None]:
         """None yet: `listen` makes them."""
@@ -486,6 +501,7 @@ class Client(SoulSeekClient):  # type: ignore[misc,unused-ignore]
         self._troubles = troubles
         limit_aioslsk()
         super().__init__(settings)
+        self.network.is_awaited = self.searches.requests.__contains__
 
     def create_network(self) -> BoundedNetwork:
         return BoundedNetwork(self.settings, self.events, troubles=self._troubles, busy=self._receiver.is_busy)
@@ -512,19 +528,12 @@ class Client(SoulSeekClient):  # type: ignore[misc,unused-ignore]
 
 
 def search_reply(peer: str, message: Any) -> SearchReply:
-    """A search reply in our own types; at most `ATTRIBUTES_MAX` attributes of each file."""
-
-    def files() -> Iterator[FoundFile]:
-        for locked, results in ((False, message.results), (True, message.locked_results or ())):
-            for file in results:
-                attributes = tuple((one.key, one.value) for one in file.attributes[:ATTRIBUTES_MAX])
-                yield FoundFile(path=file.filename, size_bytes=file.filesize, locked=locked, attributes=attributes)
-
+    """Return a message of `decode_search_reply` in our own types."""
     return SearchReply(
         ticket=message.ticket,
         peer=peer,
-        files=files(),
-        slots_free=bool(message.has_slots_free),
+        files=message.results,
+        slots_free=message.has_slots_free,
         speed_bytes_s=message.avg_speed,
         queue_length=message.queue_size,
     )

@@ -98,7 +98,7 @@ class SoulseekNetwork:
         self._unwatched_s = UNWATCHED_S
         self._tasks: list[asyncio.Task[None]] = []
         self.interface_back: Callable[[], None] = lambda: None
-        self._gone = ""  # why nothing may leave: what connections are bound to is not there
+        self.gone = ""
         self._unheard = False  # the listening sockets are bound to what was there before
         self._client.events.register(ConnectionStateChangedEvent, self._state_changed)
         self._client.events.register(KickedEvent, self._was_kicked)
@@ -132,7 +132,7 @@ class SoulseekNetwork:
         where = f"{self._settings.server_host}:{self._settings.server_port}"
         self.lost.clear()
         self.kicked = False
-        if self._settings.interface and (why := self._gone or _why_gone(self._settings.interface)):
+        if self._settings.interface and (why := self.gone or _why_gone(self._settings.interface)):
             raise ServerAway(why)
         if self._unheard:
             await self._client.network.stop_listening()
@@ -193,15 +193,15 @@ class SoulseekNetwork:
             await asyncio.sleep(CHECK_S)
             state, before = interface_state(interface), seen
             seen = state
-            if state == before != NOWHERE and not self._gone:
+            if state == before != NOWHERE and not self.gone:
                 continue
-            if not self._gone:
-                self._gone = _why_gone(interface) or f"interface {interface} has changed"
-                self._troubles.note("connections were closed", self._gone)
+            if not self.gone:
+                self.gone = _why_gone(interface) or f"interface {interface} has changed"
+                self._troubles.note("connections were closed", self.gone)
                 self._unheard = True
                 await self._client.network.cut_off()
             if state == before != NOWHERE:  # for a whole period: its routes are there, too
-                self._gone = ""
+                self.gone = ""
                 self.interface_back()
 
     # Searches and shares.

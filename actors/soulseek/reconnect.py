@@ -38,6 +38,8 @@ class LoginNetwork(Protocol):
     kicked: bool
     why_offline: str
     """Why there is no login and none on its way; empty otherwise."""
+    gone: str
+    """Why nothing may leave: what connections are bound to is not there. Empty: it is."""
     port: int
     """Listening port; 0: none yet. An interface that is made again can change it at the next login."""
 
@@ -137,7 +139,7 @@ class LoginKeeper:
             else:
                 pause_s = self._retry_s[0]
                 held_s = await self._while_online()
-                trouble = "the server closed the connection"
+                trouble = self._network.gone or "the server closed the connection"
                 if self._network.kicked and self._wanted.is_set():
                     return_s = self._return_s[0] if held_s > RETURN_FORGET_S else return_s
                     if not await self._wait_for_the_other(return_s):

@@ -168,6 +168,7 @@ def test_a_soulseek_download_stops_with_its_interface_and_goes_on_with_it(lab: L
     saw = json.loads(done.stdout)
     assert (saw["code"], saw["right"], saw["still"]) == (0, True, True), saw
     assert saw["said"].index("interface lo is down: waits") < saw["said"].rindex("Soulseek: logged in")
+    assert "the server closed the connection" not in saw["said"], saw
     ports, without, again = saw["ports"]
     assert set(without) < set(ports), "it listens while its interface is gone"
     assert again == ports, "routers and users know the port of before"

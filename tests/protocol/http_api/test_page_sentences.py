@@ -34,7 +34,8 @@ ELSEWHERE = {
     # what ends the daemon or a command at its start, or is a fault of a caller: no page is there, or no person
     "actors/fleet/brokers.py", "actors/soulseek/settings.py", "actors/soulseek/actor.py",
     "actors/soulseek/aioslsk_patches.py", "actors/soulseek/file_connections.py", "actors/soulseek/input_limits.py",
-    "actors/soulseek/event_loop.py", "actors/soulseek/negotiations.py", "actors/soulseek/login_watch.py",
+    "actors/soulseek/search_replies.py", "actors/soulseek/event_loop.py", "actors/soulseek/negotiations.py",
+    "actors/soulseek/login_watch.py",
     "storage/job_store.py", "storage/job_store_schema.py", "storage/layout.py", "storage/login_store.py",
     "storage/peer_store.py", "storage/shared_memory.py", "storage/verify.py",
 }  # fmt: skip
