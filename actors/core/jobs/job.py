@@ -240,9 +240,9 @@ class JobIndex:
         return self.running.get(number)
 
     def enqueued(self, user: str, remote_path: str) -> Job | None:
-        """Return the living job that was enqueued as this file of this user."""
-        id = self._enqueued.get((user, remote_path))
-        return self.living.get(id) if id is not None else None
+        """Return the job that was enqueued as this file of this user; one that only has still to be stopped is none."""
+        job = self.living.get(self._enqueued.get((user, remote_path), ""))
+        return job if job is not None and job.record.state not in ENDED else None
 
     def update(self, job: Job) -> None:
         """Index a job by its present state; one that has ended is dropped."""
