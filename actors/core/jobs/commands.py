@@ -429,4 +429,7 @@ def _key(url: str) -> tuple[str, ...]:
 
 
 def _distinct(urls: list[str]) -> list[str]:
-    return list({_key(url): url for url in reversed(urls)}.values())[::-1]
+    found: dict[tuple[str, ...], str] = {}
+    for url in urls:
+        found.setdefault(_key(url), url)
+    return list(found.values())

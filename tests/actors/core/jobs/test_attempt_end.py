@@ -16,7 +16,8 @@ CLAIM = Claim(kind="overlap", contributors=2, groups=1, checks_agreed=3)
 
 
 def end(rig: Rig, number: int, state: str, **changes: Any) -> None:
-    rig.hear(JobEnded(**{"job": number, "state": state, "reason": state} | changes))
+    fields: dict[str, Any] = {"job": number, "state": state, "reason": state}
+    rig.hear(JobEnded(**fields | changes))
 
 
 def event_data(rig: Rig, kind: str) -> dict[str, Any]:
