@@ -356,8 +356,8 @@ def test_the_groups_of_a_claim_are_those_that_nothing_ties() -> None:
         (
             "overlap",
             "size",
-            "overlap is required as evidence, there is size: no other source has confirmed any of it; one more source or"
-            " a checksum would help",
+            "overlap is required as evidence, there is size: no other source has confirmed any of it; one more source"
+            " or a checksum would help",
         ),
         (
             "frames",
@@ -368,14 +368,14 @@ def test_the_groups_of_a_claim_are_those_that_nothing_ties() -> None:
         (
             "pieces",
             "frames",
-            "pieces is required as evidence, there is frames: no hashes of all its pieces are known; a Metalink document"
-            " that has them, or a checksum, would help",
+            "pieces is required as evidence, there is frames: no hashes of all its pieces are known; a Metalink"
+            " document that has them, or a checksum, would help",
         ),
         (
             "digest",
             "pieces",
-            "digest is required as evidence, there is pieces: no digest of the whole file is known; a checksum, or a file"
-            " of checksums, would help",
+            "digest is required as evidence, there is pieces: no digest of the whole file is known; a checksum, or a"
+            " file of checksums, would help",
         ),
     ],
 )
