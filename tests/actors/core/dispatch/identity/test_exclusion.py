@@ -36,7 +36,7 @@ def apply(state: DispatchState, *losers: int, winners: tuple[int, ...] = (0,), c
 
 
 @pytest.mark.parametrize(("chunk", "where"), [(-1, ""), (0, " at chunk 0"), (5, " at chunk 5")])
-def test_a_source_that_loses_is_told_against_whom_and_where(chunk: int, where: str) -> None:
+def test_a_source_that_loses_has_its_winners_and_the_place_in_its_reason(chunk: int, where: str) -> None:
     state = three()
     assert apply(state, 1, winners=(2, 0), chunk=chunk) == [1]
     assert state.sources[1].state is SourceState.BANNED
