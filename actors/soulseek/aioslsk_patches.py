@@ -75,6 +75,7 @@ from actors.soulseek.input_limits import (
 )
 from actors.soulseek.ports import PeerEvents, SearchReply
 from actors.soulseek.search_replies import decode_search_reply, is_search_reply
+from actors.soulseek.server_line import notice_silence
 from protocol.model.job_views import UploadView
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
@@ -203,6 +204,11 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._parents_s = 0.0
         self.is_awaited: Callable[[int], bool] = lambda _ticket: False
         """Whether a search with this ticket is running."""
+
+    async def connect_server(self) -> None:
+        await super().connect_server()
+        if self.server_connection._writer is not None:
+            notice_silence(self.server_connection._writer)
 
     def create_listening_connections(self) -> tuple[None, None]:
         """None yet: `listen` makes them."""

@@ -21,6 +21,7 @@ from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ig
 from actors.core.peers.input_checks import NAME_CHARS_MAX
 from actors.soulseek.input_limits import SERVER_BYTES_MAX
 from actors.soulseek.reconnect import LoginRefused, ServerAway
+from actors.soulseek.server_line import notice_silence
 from actors.soulseek.settings import SessionSettings
 
 SUFFIX: Final = "-watch"
@@ -50,6 +51,7 @@ async def until_name_is_free(settings: SessionSettings) -> None:
     except (OSError, TimeoutError):
         raise ServerAway(f"{settings.server_host}:{settings.server_port} cannot be reached") from None
     try:
+        notice_silence(writer)
         await _watch(reader, writer, settings)
     except (OSError, EOFError, TimeoutError, ValueError):
         raise ServerAway("the server closed the watching connection") from None

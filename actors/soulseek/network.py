@@ -49,7 +49,7 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
     UsersSettings,
 )
 
-from actors.core.peers.input_checks import true_size
+from actors.core.peers.input_checks import printable, true_size
 from actors.core.peers.refusals import encoded
 from actors.runtime.network_interface import CHECK_S, NOWHERE, InterfaceGone, check_interface_there, interface_state
 from actors.soulseek import finished_shares, login_watch
@@ -149,7 +149,7 @@ class SoulseekNetwork:
                 await self._client.login()
         except AuthenticationError as error:
             await self.hang_up()
-            raise LoginRefused(str(error.reason)[:100]) from None
+            raise LoginRefused(printable(str(error.reason), 100)) from None
         except (AioSlskException, TimeoutError):
             await self.hang_up()
             raise ServerAway(f"{where} does not answer the login") from None

@@ -137,8 +137,9 @@ class LoginKeeper:
             except ServerAway as away:
                 trouble = str(away)
             else:
-                pause_s = self._retry_s[0]
                 held_s = await self._while_online()
+                if held_s > self._retry_s[1]:  # else a server that ends each login at once would get one a second
+                    pause_s = self._retry_s[0]
                 trouble = self._network.gone or "the server closed the connection"
                 if self._network.kicked and self._wanted.is_set():
                     return_s = self._return_s[0] if held_s > RETURN_FORGET_S else return_s

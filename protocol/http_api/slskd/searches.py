@@ -60,7 +60,7 @@ class Searcher:
             raise RefusedError("invalid", "id", "a search with this id exists already")
         session = self._gateway.session
         if session is None or session.state != "online" or split_address(SESSION)[0] in self._gateway.away:
-            why = session.detail if session is not None and session.detail else "no login"
+            why = (session.detail or session.state if session is not None else "") or "no login"
             raise RefusedError("conflict", "", f"not logged in to Soulseek: {why}")
         if self.searches.running() >= UNENDED_MAX:
             raise HTTPException(429, f"{UNENDED_MAX} searches are waiting", headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -1,6 +1,7 @@
 """The login through good and bad days, searches within their budget, and what we share."""
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -57,6 +58,43 @@ def test_a_lost_login_comes_back_by_itself(box: Network) -> None:
         assert not rig.state("offline").final
         rig.state("online")
         assert search(rig, box.term)[1].peers == 2
+
+
+def test_logins_that_do_not_hold_are_followed_by_growing_pauses(box: Network) -> None:
+    """A server that ends each login at once must not get one a second for good."""
+    with Rig(box.server_port, username="short", retry_s=(0.5, 1.5)) as rig:
+        for pause in ("in 0 s", "in 1 s"):
+            rig.online()
+            assert box.drop_session("short")
+            assert pause in rig.state("offline").detail
+        rig.online()
+        assert search(rig, box.term, wait_s=1.7)[1].peers == 2
+        assert box.drop_session("short")
+        assert "in 0 s" in rig.state("offline").detail, "one that held"
+
+
+def test_a_connection_to_the_server_that_is_cut_off_without_a_word_is_noticed(box: Network) -> None:
+    """The kernel asks a silent server: else a router that forgot the connection leaves it for minutes."""
+    with Rig(box.server_port, username="silent") as rig:
+        rig.online()
+        deadline_s = time.monotonic() + 10
+        while not (asked_s := _probed_in_s(box.server_port)):
+            assert time.monotonic() < deadline_s
+        assert max(asked_s) <= 60
+
+
+def _probed_in_s(server_port: int) -> list[float]:
+    """Return when the kernel asks whether the other end of connections to this port is there."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    timers = [row[5].split(":") for row in rows if int(row[2].partition(":")[2], 16) == server_port and row[3] == "01"]
+    return [int(ticks, 16) / os.sysconf("SC_CLK_TCK") for kind, ticks in timers if kind == "02"]
+
+
+def test_what_a_server_says_of_its_refusal_is_one_printable_line() -> None:
+    with network({"a": Character()}) as own:
+        own.refuse_logins("try\n\u202elater")
+        with Rig(own.server_port) as rig:
+            assert "refuses logins for now: try\ufffd\ufffdlater" in rig.state("offline").detail
 
 
 def test_a_server_that_is_away_is_tried_again_until_it_is_back() -> None:

@@ -142,8 +142,13 @@ def test_without_a_login_it_is_409() -> None:
     with playing(online=False) as (api, _):
         answer = api.client.post(f"{BASE}/searches", json={"searchText": "x"})
         assert (answer.status_code, answer.json()) == (409, "not logged in to Soulseek: no login")
-        api.say(SessionChanged(state="offline", detail="the server closed the connection", final=False))
+        api.say(SessionChanged(state="connecting", detail="", final=False))
         while api.gateway.session is None:
+            pass
+        answer = api.client.post(f"{BASE}/searches", json={"searchText": "x"})
+        assert answer.json() == "not logged in to Soulseek: connecting"
+        api.say(SessionChanged(state="offline", detail="the server closed the connection", final=False))
+        while api.gateway.session.state != "offline":
             pass
         answer = api.client.post(f"{BASE}/searches", json={"searchText": "x"})
         assert (answer.status_code, answer.json()) == (
