@@ -28,7 +28,6 @@ from protocol.messages import (
     SourceJoined,
     SourceLost,
     StartDispatcher,
-    StartJob,
     StartSearch,
     StartWorker,
     Ticked,
@@ -381,5 +380,10 @@ def test_an_address_that_is_none_is_disabled_with_its_reason() -> None:
     assert left.detail
 
 
-def test_a_job_that_waits_is_a_start_of_the_same_job() -> None:
-    assert isinstance(asked(0, term="words", waits=True), StartJob)
+def test_the_login_is_said_to_a_dispatcher_that_comes_where_its_job_has_users_and_it_is_known() -> None:
+    online = SessionChanged(state="online", detail="", final=False)
+    for url, known, said in ((USER, True, [online]), (USER, False, []), ("http://a/f", True, [])):
+        pool = PoolState(("fetch-1",))
+        tell(pool, *([online] if known else []), asked(1), OfferSource(job=1, url=url))
+        posts = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
+        assert [each for each in posts if each is None or isinstance(each, SessionChanged)] == said

@@ -377,3 +377,52 @@ def test_a_tie_that_none_can_give_is_lacking_after_a_second(waited_s: float, gat
     for each in state.sources.values():
         each.busy, each.state = None, SourceState.BANNED
     assert state.content.sealing.decide(board_of(state), now_s=NOW_S + waited_s) is gate
+
+
+def test_a_check_at_the_edge_of_ones_own_range_compares_both_sides_of_it() -> None:
+    for reader, chunk, other in ((0, 8, 7), (1, 7, 8)):
+        state = two()
+        plan = state.content.plan
+        plan.optional_max = None
+        plan.given(Check(2, chunk), 1 - reader)
+        places = [each for each, _, _ in plan._open_places(16, last=True)]
+        assert (chunk in places, other in places) == (False, True), "a third one reads one side only"
+        plan.restart()
+        plan.given(Check(reader, chunk), 1 - reader)
+        places = [each for each, _, _ in plan._open_places(16, last=True)]
+        assert (chunk in places, other in places) == (False, False)
+
+
+def test_an_end_of_the_file_is_asked_of_the_same_source_once_by_a_span() -> None:
+    state = two()
+    plan, reader = state.content.plan, state.sources[2]
+    assert plan.ends(reader, 16) == Check(2, 15)
+    plan._asked_spans.add((2, 15))
+    assert plan.ends(reader, 16) == Check(2, 0)
+    plan._asked.add((2, 0))
+    assert plan.ends(reader, 16) is None
+    assert plan.ends(state.sources[1], 16) == Check(1, 0), "its own end is the other one"
+    state.content.identity.agree(0, 2, 0)
+    assert plan.ends(state.sources[1], 16) is None
+
+
+def test_spots_are_the_middles_of_long_ranges_and_ends_and_edges_come_first() -> None:
+    state = two("a" * 32 + "b" * 32)
+    rows = state.report.owned()
+    places = list(state.content.plan._every_place(rows, rows, 64, last=True))
+    assert places == [(0, 0, False), (63, 1, False), (31, 0, False), (32, 1, False), (16, 0, True), (48, 1, True)]
+    assert [spot for _, _, spot in state.content.plan._every_place(rows, rows, 64, last=False)][2:4] == [True, True]
+    state = two("a" * 15 + "b" * 15)
+    rows = state.report.owned()
+    assert len(list(state.content.plan._every_place(rows, rows, 30, last=True))) == 4, "of 15 chunks, edges say it"
+
+
+def test_spots_are_derived_while_more_may_be_asked_for_and_of_a_contributor_while_it_has_fewer_than_two() -> None:
+    for given, chunks in (([], [16, 48]), ([(1, 0), (2, 0)], [48]), ([(1, 0), (2, 0), (40, 1), (41, 1)], [])):
+        state = two("a" * 32 + "b" * 32)
+        plan = state.content.plan
+        for chunk, owner in given:
+            plan.given(Check(2, chunk, optional=True), owner)
+        found = plan._derived_places(64, last=True)
+        assert [chunk for chunk, _, spot in found if spot] == chunks
+        assert [chunk for chunk, _, spot in found if not spot] == [0, 63, 31, 32]
