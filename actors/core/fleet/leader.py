@@ -227,8 +227,8 @@ class Leader:
         return heapq.nsmallest(count, able, key=self._busyness)
 
     def _busyness(self, node: NodeRow) -> Busyness:
-        """Return the share of a node's slots that is in use, quicker nodes have more; then the work it was given."""
-        return 1.0 - self._slots(node) / max(1, node.slots), self._given.get(node.name, 0.0), node.name
+        """Return the share of a node's slots that is free, negative, quicker nodes have more; then its given work."""
+        return -self._slots(node) / max(1, node.slots), self._given.get(node.name, 0.0), node.name
 
     def _can(self, row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> bool:
         if node.name in row.refused or node.name in row.banned or 0 <= node.free_bytes < ROOM_BYTES:

@@ -68,6 +68,7 @@ LIMIT_STEP: Final = 0.05
 RATE_LEAST_BYTES_S: Final = 10_000.0
 """Of a node in one job, in predictions: a smaller one is a moment between two transfers."""
 RATE_UNKNOWN: Final = 1.0
+NEVER: Final = float("-inf")
 
 
 class FleetNode:
@@ -89,10 +90,10 @@ class FleetNode:
         """Why this node stays out of the fleet."""
         self._last = -1.0
         self._wall_s = 0.0
-        self._renewed_at = -1e9
-        self._renewal_sent = -1e9
-        self._led_at = -1e9
-        self._leading_sent = -1e9
+        self._renewed_at = NEVER
+        self._renewal_sent = NEVER
+        self._led_at = NEVER
+        self._leading_sent = NEVER
         self._limit = 0.0
         self._said: set[str] = set()
         self._dirty: set[str] = set()
@@ -156,7 +157,7 @@ class FleetNode:
     def _kv_listed(self, event: KvListed, now: float) -> None:
         self._listed = True
         self._listed_at = now
-        self._renewal_sent = -1e9
+        self._renewal_sent = NEVER
         self._dirty.update(self.riders)
         self._dirty.update(self.view.placed.get(self.me.node, ()))
 

@@ -10,6 +10,7 @@ from actors.core.fleet.leader import (
     ROOM_BYTES,
     SOURCES_CHARS_MAX,
     SPREAD_MAX,
+    USUAL_BYTES,
     Leader,
     own_sources,
     unfit,
@@ -394,3 +395,47 @@ def test_a_job_that_its_last_node_gives_up_waits_for_another(
     left = without(row, "n1", "why", refuses=refuses)
     assert (left.state, left.nodes, left.refused) == after
     assert left.reason == "why"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "next_node"),
+    [
+        ({}, USUAL_BYTES - 1, "n2"),
+        ({}, USUAL_BYTES + 1, "n1"),
+        ({"spec": SPEC.but(size_bytes=100)}, 99, "n2"),
+        ({"spec": SPEC.but(size_bytes=100)}, 101, "n1"),
+        ({"spec": SPEC.but(size_bytes=100), "size_bytes": 0}, 1, "n1"),
+        ({"spec": SPEC.but(size_bytes=0)}, 1, "n1"),
+    ],
+)
+def test_of_equal_nodes_the_next_job_goes_to_the_one_with_fewer_bytes_given(
+    first: dict[str, Any], second: int, next_node: str
+) -> None:
+    desk = Desk(node("n1"), node("n2"))
+    desk.jobs(job("a", created=1, **first), job("b", created=2, spec=SPEC.but(size_bytes=second)))
+    desk.act()
+    assert (desk.placed("a"), desk.placed("b")) == (("n1",), ("n2",))
+    desk.jobs(job("a", SEALED), job("b", SEALED), job("c", created=3))
+    desk.act()
+    assert desk.placed("c") == (next_node,)
+    assert USUAL_BYTES == 1 << 30
+
+
+@pytest.mark.parametrize(("second", "next_node"), [(51, "n1"), (49, "n3")])
+def test_the_work_of_a_spread_job_is_divided_among_its_nodes(second: int, next_node: str) -> None:
+    desk = Desk(node("n1"), node("n2"), node("n3"))
+    desk.jobs(job("a", created=1, spread=2, spec=SPEC.but(size_bytes=100)))
+    desk.jobs(job("b", created=2, spec=SPEC.but(size_bytes=second)))
+    desk.act()
+    assert (desk.placed("a"), desk.placed("b")) == (("n1", "n2"), ("n3",))
+    desk.jobs(job("a", SEALED), job("b", SEALED), job("c", created=3))
+    desk.act()
+    assert desk.placed("c") == (next_node,)
+
+
+@pytest.mark.parametrize(("slots", "added"), [(0, ()), (1, ("n2",))])
+def test_a_job_is_widened_to_a_node_with_a_single_slot_that_is_free(slots: int, added: tuple[str, ...]) -> None:
+    desk = Desk(node("n1", slots=1), node("n2", slots=slots))
+    desk.jobs(job("j", ACTIVE, "n1", spread=2, size_bytes=9 * PART, part_bytes=PART, upload="u"))
+    desk.act()
+    assert desk.placed() == ("n1", *added)
