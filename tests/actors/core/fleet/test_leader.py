@@ -439,3 +439,12 @@ def test_a_job_is_widened_to_a_node_with_a_single_slot_that_is_free(slots: int, 
     desk.jobs(job("j", ACTIVE, "n1", spread=2, size_bytes=9 * PART, part_bytes=PART, upload="u"))
     desk.act()
     assert desk.placed() == ("n1", *added)
+
+
+def test_a_node_that_was_given_nothing_has_less_work_than_one_with_a_byte() -> None:
+    desk = Desk(node("n1"), node("n2"))
+    desk.jobs(job("a", created=1, spec=SPEC.but(size_bytes=1)))
+    desk.act()
+    desk.jobs(job("a", SEALED), job("b", created=2))
+    desk.act()
+    assert desk.placed("b") == ("n2",)

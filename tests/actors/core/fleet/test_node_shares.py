@@ -7,7 +7,7 @@ import pytest
 
 from actors.core.fleet import vocabulary as v
 from actors.core.fleet.board import USER_WINDOWS
-from actors.core.fleet.node import RATE_LEAST_BYTES_S, RATE_UNKNOWN, RENEW_S
+from actors.core.fleet.node import RATE_UNKNOWN, RENEW_S
 from actors.core.fleet.rider import Rider
 from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, PARTS, SETTINGS, TTL_S, job_id
 from protocol.model.fleet.rows import FleetSettings, WindowRow
@@ -24,7 +24,7 @@ from tests.actors.core.fleet.test_node import HERE, PART, Bench, other
         ({"rate_bytes_s": 4.0 * PART, "could_bytes_s": 6.0 * PART}, 4.0),
         ({"rate_bytes_s": 4.0 * PART, "could_bytes_s": 10.0 * PART}, 5.0),
         ({"could_bytes_s": 10.0 * PART}, 5.0),
-        ({"rate_bytes_s": 1.0}, RATE_LEAST_BYTES_S / PART),
+        ({"rate_bytes_s": 1.0}, 10_000.0 / PART),
     ],
 )
 def test_a_nodes_rate_in_one_of_its_jobs_is_its_share_of_what_it_has_or_half_of_what_it_could(
@@ -175,7 +175,7 @@ def test_a_sign_of_life_is_given_every_three_seconds() -> None:
         for _ in range(40)
         if any(isinstance(each, v.KvUpdate) and each.bucket == NODES for each in bench.tick(0.25))
     ]
-    assert {after - before for before, after in itertools.pairwise(at_s)} == {RENEW_S}
+    assert {after - before for before, after in itertools.pairwise(at_s)} == {3.0}
 
 
 def test_a_connection_that_was_made_again_is_listed_before_anything_is_written() -> None:

@@ -227,3 +227,13 @@ def test_two_reports_are_enough_for_a_rate_where_time_lies_between_them() -> Non
     at_once.report(0.0, 100)
     at_once.report(0.0, 200)
     assert at_once.rates(0.3) == [-1.0]
+
+
+def test_a_limiters_flow_that_was_not_judged_yet_is_judged_between_two_reports() -> None:
+    flow = Flow()
+    for at_s, received in ((0.0, 8000), (0.3, 8000), (1.0, 16_000), (1.3, 16_000)):
+        flow.report(at_s, received)
+        assert flow.rates(at_s) == [-1.0]
+    assert flow.rates(1.5) == []
+    assert flow.rates(1.7) == [8000.0]
+    assert flow.rates(1.75) == [], "and once"

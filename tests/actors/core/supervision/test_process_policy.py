@@ -92,3 +92,21 @@ def test_a_process_may_have_a_gibibyte_of_its_own() -> None:
     health = HealthPolicy()
     assert health.kill_reason(ready=True, age_s=1.0, unanswered=0, memory_bytes=1 << 30) == ""
     assert "at most 1024" in health.kill_reason(ready=True, age_s=1.0, unanswered=0, memory_bytes=(1 << 30) + 1)
+
+
+def test_waits_double_from_a_tenth_of_a_second_up_to_two_and_after_ten_there_is_an_end() -> None:
+    restarts = RestartPolicy()
+    shown = [restarts.died("hub", now_s=float(at)) for at in range(11)]
+    assert shown[:-1] == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0])
+    assert (shown[-1], restarts.given_up) == (None, "it was restarted 10 times within 60 s")
+    assert restarts.died("hub", now_s=59.9) is None
+    assert restarts.died("hub", now_s=60.0) == 2.0, "the first of ten is a minute old"
+
+
+def test_three_restarts_after_the_same_failure_are_enough_for_an_hour() -> None:
+    restarts = RestartPolicy()
+    for at in (0.0, 100.0, 200.0):
+        assert restarts.died("hub", failure="OSError", now_s=at) == 0.0
+    assert restarts.died("hub", failure="OSError", now_s=3599.0) is None
+    assert restarts.died("hub", failure="OSError", now_s=3600.0) == 0.0
+    assert restarts.died("hub", failure="OSError", now_s=3699.0) is None

@@ -375,3 +375,40 @@ def test_a_body_that_begins_again_is_read_up_to_what_was_handed_over() -> None:
     subject.took(100, now_s=0.0)
     subject.begin(10 * CHUNK + 60)
     assert (subject.dropping, subject.slot_offset) == (False, 60)
+
+
+def test_what_is_broken_off_of_a_body_of_unknown_length_keeps_whole_chunks_only() -> None:
+    subject = ride(0, 50, size=-1)
+    subject.took(2 * CHUNK + 5, now_s=0.0)
+    assert subject.surrender() == Handover(0, 2 * CHUNK)
+
+
+def test_whole_chunks_behind_the_end_come_into_the_same_slot() -> None:
+    subject = Transfer(7, 0, 3, size_bytes=100 * CHUNK, chunk_size=CHUNK, slot_bytes=SLOT, overlap=2)
+    assert runs(read(subject)) == [(0, CHUNK), (1, 4 * CHUNK)]
+
+
+@pytest.mark.parametrize(
+    ("used", "after_s", "want"), [(2 * CHUNK, 1.0, 2), (2 * CHUNK, 1.01, 0), (CHUNK, 1.01, 0), (3 * CHUNK, 1.01, 0)]
+)
+def test_a_slow_source_hands_over_whole_chunks_once_a_second_has_passed(used: int, after_s: float, want: int) -> None:
+    subject = ride(0, 50)
+    subject.took(CHUNK, now_s=0.0)
+    assert subject.handover(now_s=0.0) == Handover(0, CHUNK)
+    subject.took(used, now_s=10.0)
+    subject.took(0, now_s=10.0 + after_s)
+    given = subject.handover(now_s=10.0 + after_s)
+    assert given == (None if want else Handover(1, used))
+    if want:
+        assert subject.want == want * CHUNK
+
+
+def test_an_emptied_slot_of_a_slow_source_takes_a_chunk() -> None:
+    subject = ride(0, 50)
+    subject.took(CHUNK, now_s=0.0)
+    subject.handover(now_s=0.0)
+    subject.took(2 * CHUNK, now_s=1.0)
+    assert subject.set_aside() == (Handover(1, 2 * CHUNK), 2 * CHUNK, 2 * CHUNK)
+    subject.took(0, now_s=9.0)
+    assert subject.want == CHUNK
+    assert subject.handover(now_s=9.0) is None
