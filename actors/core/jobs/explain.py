@@ -151,8 +151,8 @@ def _places(rows: list[SourceProgressed]) -> Iterator[Bottleneck]:
     yield Bottleneck(kind="places", text=f"waits in the queues of {len(waiting)} peers ({', '.join(shown)}{more})")
 
 
-def _place(row: SourceProgressed) -> int:
-    return row.queue_place if row.queue_place >= 0 else 1 << 30
+def _place(row: SourceProgressed) -> tuple[bool, int]:
+    return row.queue_place < 0, row.queue_place
 
 
 def _limits(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from actors.core.jobs.job import due, next_to_start, retry_wait_s
+from actors.core.jobs.transaction import ManifestReport, Transaction
 from protocol.messages import (
     AddSources,
     CancelJob,
@@ -22,9 +23,10 @@ from protocol.messages import (
     UpdateJob,
     WatchEvents,
 )
+from protocol.messages.addresses import Post
 from protocol.model.identity import Claim
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_records import SaveJob, TrimEvents
+from protocol.model.job_records import SaveJob, SaveLimit, TrimEvents
 from protocol.model.job_views import JobDetail, JobView, whole
 from tests.actors.core.jobs.rig import GATEWAY, WEB, PlainStore, Rig, order, row
 from tests.specs import job_record
@@ -374,6 +376,22 @@ def test_old_events_are_removed_every_ten_minutes() -> None:
     for passed_s, count in ((599.9, 0), (0.1, 1), (599.9, 0), (0.1, 1)):
         rig.s += passed_s
         assert len(trims()) == count
+
+
+@pytest.mark.parametrize(
+    ("transaction", "is_one"),
+    [
+        (Transaction(), False),
+        (Transaction(at_once=[Post(to=GATEWAY, message=Ticked())]), False),
+        (Transaction(posts=[Post(to=GATEWAY, message=Ticked())]), True),
+        (Transaction(counted=[(1, GATEWAY)]), True),
+        (Transaction(manifests=[ManifestReport("x", None)]), True),
+        (Transaction(writes=[SaveLimit(5)]), True),
+    ],
+)
+def test_a_transaction_is_one_where_something_waits_for_the_commit(transaction: Transaction, is_one: bool) -> None:
+    """What is sent at once needs none."""
+    assert bool(transaction) is is_one
 
 
 def test_a_question_is_no_write() -> None:

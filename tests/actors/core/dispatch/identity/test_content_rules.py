@@ -6,7 +6,8 @@ from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check, Difference
 from actors.core.dispatch.sources import SourceState
-from protocol.messages import CheckBoundaries, ContainerBroken, JobNoted
+from protocol.messages import BoundariesChecked, CheckBoundaries, CheckContainer, ContainerBroken, JobNoted
+from protocol.model.chunk_ranges import RangeSet
 from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import said
 from tests.actors.core.dispatch.drawing import JOB, NOW_S, board_of, lease_of, stored, tell
@@ -268,3 +269,103 @@ def test_a_duel_reads_behind_its_end_what_another_mirror_sent(behind: str, costl
     found = state.content.overlaps.overlap_of(one, lease, board_of(state))
     lease.rival = None
     assert found == overlap
+
+
+def boundaries(proven: tuple[int, ...] = (), broken: tuple[int, ...] = ()) -> BoundariesChecked:
+    return BoundariesChecked(
+        job=JOB,
+        chunks=(4, 8),
+        format="FLAC",
+        proven=proven,
+        broken=broken,
+        broken_firsts=tuple(chunk - 1 for chunk in broken),
+        broken_stops=tuple(chunk + 1 for chunk in broken),
+    )
+
+
+def test_after_four_answers_in_a_row_that_decide_nothing_boundaries_wait_for_the_complete_file() -> None:
+    for fruitful in (boundaries(proven=(4,)), boundaries(broken=(8,)), None):
+        state = three()
+        requests, tracker = state.content.containers, board_of(state)
+        requests.name = "f.flac"
+        for number in range(4):
+            requests.forget_requests()
+            requests.stored(4, 8, tracker, now_s=NOW_S)
+            found = requests.answered(fruitful if number == 2 and fruitful is not None else boundaries())
+            assert any(found) is (number == 2 and fruitful is not None)
+        requests.forget_requests()
+        state._out.take()
+        requests.stored(4, 8, tracker, now_s=NOW_S)
+        assert bool(state._out.take()) is (fruitful is not None)
+        assert requests.complete(state.report.owned(), tracker, now_s=NOW_S)
+
+
+def test_an_answer_counts_for_what_was_asked_and_is_the_same_still() -> None:
+    state = three()
+    requests, tracker = state.content.containers, board_of(state)
+    requests.name = "f.flac"
+    requests.stored(4, 4, tracker, now_s=NOW_S)
+    assert requests.answered(boundaries(proven=(4, 8))) == ([4], []), "8 was not asked for"
+    assert requests.answered(boundaries(proven=(4,))) == ([], []), "it was answered"
+    requests.stored(8, 4, tracker, now_s=NOW_S)
+    state.content.exclusion.drop(RangeSet([(7, 8)]), tracker)
+    assert requests.answered(boundaries(proven=(8,), broken=(8,))) == ([], []), "another one may send it now"
+    assert not requests.awaited
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "senders", "required", "seconds"),
+    [
+        ("FLAC", "f", 2, False, 10.0),
+        ("MP3", "f", 2, False, 2.0),
+        ("", "f.flac", 2, False, 2.0),
+        ("FLAC", "f", 1, False, 0.5),
+        ("", "f", 2, True, 3600.0),
+        ("", "f", 2, False, None),
+    ],
+)
+def test_the_whole_file_is_checked_within_a_time_that_its_worth_allows(
+    found: str, name: str, senders: int, required: bool, seconds: float | None
+) -> None:
+    state = three()
+    requests = state.content.containers
+    requests.found, requests.name, requests.required = found, name, required
+    rows = state.report.owned()[:senders]
+    assert requests.whole(rows, 1.0, now_s=NOW_S) is (seconds is not None)
+    asked = [each.seconds_max for each in said(state._out.take(), CheckContainer)]
+    assert asked == ([] if seconds is None else [seconds])
+    if seconds is not None:
+        assert requests.whole(rows, 1.0, now_s=NOW_S + seconds + 5.9)
+        assert not requests.whole(rows, 1.0, now_s=NOW_S + seconds + 6.0)
+        assert not state._out.take(), "it is asked for once"
+    requests.incomplete()
+    requests.whole(rows, 5000.0, now_s=NOW_S)
+    asked = [each.seconds_max for each in said(state._out.take(), CheckContainer)]
+    assert asked == ([] if seconds is None else [max(seconds, 100.0)])
+
+
+def test_nothing_is_read_before_the_lease_of_a_duel() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    lease = lease_of(state, "b")
+    lead = state.content.overlaps.lead_of
+    assert lead(state.sources[1], lease, board_of(state)) == 1
+    lease.rival = 99
+    assert lead(state.sources[1], lease, board_of(state)) == 0
+    lease.rival = None
+
+
+def test_the_latest_claim_is_that_of_what_is_known_now() -> None:
+    state = three()
+    sealing = state.content.sealing
+    first = sealing.claim()
+    assert sealing.claim() is first, "nothing is new"
+    assert (sealing.claim(compared=True).kind, sealing.claim().kind) == ("digest", "size")
+    state.content.identity.agree(0, 1, 4)
+    assert sealing.claim().checks_agreed == 1
+    sealing.freed.add(2, 3)
+    assert sealing.claim().freed_firsts == (2,)
+    state.content.identity.proven_chunks.add(0, 12)
+    assert sealing.claim().kind == "pieces"
+    state.content.containers.detail = "all frames are right"
+    assert sealing.claim().container == "all frames are right"
