@@ -210,9 +210,9 @@ class PeerNegotiation:
         self._promote(now_s)
 
     def logged_in(self, *, now_s: float) -> None:
-        """The login was lost and is back: peers may have forgotten us."""
+        """The login was lost and is back: peers may have forgotten us. What waits for it is not sent twice."""
         for entry in self._entries.values():
-            if entry.state is EntryState.REQUESTED:
+            if entry.state is EntryState.REQUESTED and entry.place >= 0:
                 self._request(entry, now_s)
 
     def offered(self, path: str, ticket: int, size_bytes: int, connection: Any, *, now_s: float) -> bool:

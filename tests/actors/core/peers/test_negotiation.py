@@ -551,6 +551,17 @@ def _take_step(talk: Talk, name: str, source: int, ticket: int) -> None:
             talk.do("close_job", 1)
 
 
+def test_a_request_that_waited_for_the_login_is_sent_once_and_one_that_a_peer_knew_again() -> None:
+    talk = Talk()
+    talk.state.enqueue(1, 1, "m\\1", WORKER, now_s=talk.now_s)
+    waiting = [action for action in talk.state.take() if isinstance(action, SendRequest)]
+    talk.state.logged_in(now_s=talk.now_s)
+    assert [*waiting, *talk.state.take()].count(SendRequest("m\\1", "utf-8")) == 1
+    talk.state.request_sent("m\\1", now_s=talk.now_s)
+    talk.do("logged_in")
+    assert talk.of(SendRequest) == [SendRequest("m\\1", "utf-8")]
+
+
 def _check(talk: Talk) -> None:
     entries = list(talk.state._entries.values())
     running = [entry for entry in entries if entry.state in (EntryState.ACCEPTED, EntryState.TRANSFERRING)]
