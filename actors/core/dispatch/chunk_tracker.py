@@ -14,7 +14,7 @@ Chunk numbers count from 0, ranges are ``[first, stop)``. Pure: no clock, no inp
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from protocol.messages import ContributorsListed
@@ -419,11 +419,10 @@ class Contributors:
         at = bisect_right(self._firsts, chunk)
         return self._firsts[at] if at < len(self._firsts) else 1 << 62
 
-    def runs(self) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first, stop, owner)`` of what is there, in order."""
-        for first, stop, owner in zip(self._firsts, self._firsts[1:], self._who, strict=False):
-            if owner != MISSING:
-                yield first, stop, owner
+    def runs(self) -> list[tuple[int, int, int]]:
+        """Return ``(first, stop, owner)`` of what is there, in order."""
+        every = zip(self._firsts, self._firsts[1:], self._who, strict=False)
+        return [row for row in every if row[2] != MISSING]
 
     def messages(self, job: int, request: int, known: Mapping[int, int]) -> list[ContributorsListed]:
         """Return everything that is there, in messages of bounded length. `known`: which source has a recorded name."""

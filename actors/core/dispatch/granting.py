@@ -70,6 +70,7 @@ class Grants:
         self._views = views
         self._refused: set[int] = set()
         self._refused_s, self._refused_free = float("-inf"), 0  # when, and beside how many free chunks
+        self._was_complete = False
         self._looked_at = 0  # idle sources before this one had nothing to check of the complete file
 
     def serve(self, now_s: float) -> None:
@@ -79,8 +80,12 @@ class Grants:
         ready = self.idle.ready(now_s, any_offset=any_offset)
         refused = self._refused_lately(now_s)
         refusals_left = REFUSED_MAX if refused is not None else -1
+        before, self._was_complete = self._was_complete, self._tracker.complete
         if self._tracker.complete:
-            self._serve_complete(ready, now_s)
+            if before or not self._content.plan.has_many_ranges:
+                self._serve_complete(ready, now_s)
+            else:  # what there is to check is looked for in a step of its own
+                self._out.post(dispatcher_address(self._job.job), Ticked())
             return
         self.gate.sized(self.size_bytes)
         for source in ready:

@@ -264,9 +264,13 @@ class Reporter:
     def owned(self) -> tuple[Owned, ...]:
         """Return everything that is stored, in order; the same object until something of it changes."""
         if self._owned is None:
+            found = self._owners.runs()
+            if all(owner > MISSING for _, _, owner in found):
+                self._owned = tuple(found)
+                return self._owned
             rows: list[Owned] = []
             end, sender = MISSING, MISSING
-            for first, stop, owner in self._owners.runs():
+            for first, stop, owner in found:
                 if owner < MISSING:
                     owner = self._names.get(UNNAMED - owner, owner)
                 if end == first and sender == owner:

@@ -15,11 +15,11 @@ A check is asked of each source once. Pure.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import pairwise
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
 from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX, Identity
+from actors.core.dispatch.identity.open_edges import OpenEdges
 from actors.core.dispatch.identity.ties import ASKED_MAX, Holdings, Ties
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
@@ -220,6 +220,7 @@ class CheckPlan:
         self._ties_over, self._ties_used = False, 0
         self._places: tuple[Sequence[Owned], int, bool, list[tuple[int, int, bool]]] | None = None
         self._places_used = self._places_at = 0
+        self._edges = OpenEdges()
         self._quick: tuple[float, float, bool] = (float("-inf"), 0.0, False)
 
     def restart(self) -> None:
@@ -469,6 +470,11 @@ class CheckPlan:
             and (source.traits.offset_ok or chunk == 0)
         )
 
+    @property
+    def has_many_ranges(self) -> bool:
+        """Whether a look at all that is stored is work for a step of its own."""
+        return len(self._report.owned()) > PLACES_ROWS_MAX
+
     def any_optional(self, total: int) -> bool:
         """Whether something of the complete file may be checked that needs not be."""
         return self.optional_max is None and any(True for _ in self._open_places(total, last=True))
@@ -495,16 +501,17 @@ class CheckPlan:
         known = self._places
         if known is None or known[0] is not rows or known[1:3] != (revision, last):
             spots, part = self._spots < self._spots_max(total), rows
-            if len(rows) > PLACES_ROWS_MAX and not last:
+            if self.has_many_ranges and not last:
                 first = self._places_at if self._places_at < len(rows) else 0
                 self._places_at = first + PLACES_ROWS_MAX
                 part = rows[first : self._places_at + 1]
+            given, confirmed = self._given, self._identity.confirmed
             places = [
-                (chunk, owner, spot)
-                for chunk, owner, spot in self._every_place(rows, part, total, last=last)
-                if (not spot or (spots and self._spots_of.get(owner, 0) < SPOTS_MAX))
-                and chunk not in self._given
-                and not self._identity.confirmed(chunk)
+                place
+                for place in self._every_place(rows, part, total, last=last)
+                if place[0] not in given
+                and (not place[2] or (spots and self._spots_of.get(place[1], 0) < SPOTS_MAX))
+                and not confirmed(place[0])
             ]
             self._places_used = 0
             self._places = known = (rows, revision, last, places)
@@ -517,23 +524,14 @@ class CheckPlan:
 
         Head and tail; edges that were never compared, because one of the two that met there was gone or cannot begin
         there; then spots: the middle of the longest range of each contributor. None of one contributor alone: nothing
-        was spliced. Each side of an edge counts for itself: what a third one confirms of one says nothing of the other.
-        Of two open sides that of the contributor goes first of which less is known.
+        was spliced.
         """
         if all(owner == rows[0][2] for _, _, owner in rows):
             return
         yield 0, rows[0][2], False
         yield total - 1, rows[-1][2], False
-        known = self._identity.confirmed_by
-        sides: list[tuple[int, int, int, int]] = []  # sorted: checks of the contributor, its length below 0, chunk
-        for left, right in pairwise(part):
-            at = right[0]
-            if left[1] != at:
-                continue
-            for chunk, (first, stop, owner) in ((at - 1, left), (at, right)):
-                if not (known(owner, at) or known(owner, at - 1)):
-                    sides.append((self._identity.checks_of(owner), first - stop, chunk, owner))
-        for _, _, chunk, owner in sorted(sides):
+        edges = self._edges if part is rows else OpenEdges()
+        for _, _, chunk, owner, _ in edges.of(part, self._identity.confirmed_of):
             yield chunk, owner, not last
         for first, stop, owner in (self.ties.holdings if part is rows else Holdings(part)).longest:
             if stop - first >= OVERLAP_CHUNKS_MIN:  # of a shorter one the edges say the same

@@ -13,7 +13,7 @@ A contributor is a source's number, or, below 0, the name that the records of an
 Invariant: no excluded contributor is in a group, and every open dispute has at least two different answers.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
@@ -52,6 +52,10 @@ def thinned(places: list[T]) -> tuple[T, ...]:
     return tuple(places[:: -(-len(places) // PLACES_MAX) or 1])
 
 
+_ALONE: Final = frozenset((0,))
+"""As many members as a set has that is not written down."""
+
+
 class Groups:
     """Disjoint sets of contributors (union-find with path halving, the smaller set joins the larger)."""
 
@@ -68,10 +72,16 @@ class Groups:
 
     def union(self, one: int, other: int) -> bool:
         """Make two sets one. Returns whether they were two."""
-        smaller, larger = sorted((self.find(one), self.find(other)), key=lambda root: len(self.members(root)))
+        smaller, larger = self.find(one), self.find(other)
         if smaller == larger:
             return False
-        self._members.setdefault(larger, {larger}).update(self._members.pop(smaller, {smaller}))
+        sets = self._members
+        if len(sets.get(smaller, _ALONE)) > len(sets.get(larger, _ALONE)):
+            smaller, larger = larger, smaller
+        joined = sets.get(larger)
+        if joined is None:
+            joined = sets[larger] = {larger}
+        joined |= sets.pop(smaller, {smaller})
         self._parent[smaller] = larger
         return True
 
@@ -224,12 +234,12 @@ class Identity:
             ((min(found, _TYING) if AUTHORITY in pair else found, pair) for pair, found in self._edges.items()),
             key=lambda edge: -edge[0],
         )
-        groups = Groups()
+        groups, excluded, first = Groups(), self.excluded.keys(), next(iter(wanted))
         for found, pair in edges:  # the strongest first: the one that joins the last of them is the weakest link
-            if not pair & self.excluded.keys() and groups.union(*pair):
-                first = next(iter(wanted))
-                if wanted <= groups.members(first):
-                    return KINDS[found]
+            if (excluded and pair & excluded) or not groups.union(*pair):
+                continue
+            if wanted <= groups.members(first):
+                return KINDS[found]
         return "size"
 
     def checks_of(self, member: int) -> int:
@@ -251,6 +261,11 @@ class Identity:
     def confirmed_by(self, member: int, chunk: int) -> bool:
         """Whether this contributor gave the digest of this chunk that another one gave."""
         return chunk in self._chunks.get(member, ())
+
+    @property
+    def confirmed_of(self) -> Mapping[int, Set[int]]:
+        """Chunks of each contributor that another one confirmed; not to be changed."""
+        return self._chunks
 
     def tied(self, one: int, other: int) -> bool:
         return one == other or self._groups.same(one, other)

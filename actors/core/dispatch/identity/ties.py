@@ -23,12 +23,19 @@ class Holdings:
 
     def __init__(self, rows: Sequence[Owned]) -> None:
         self.first = rows[0] if rows else None
-        longest: dict[int, Owned] = {}
-        self.counts: Counter[int] = Counter()
-        for row in sorted(rows, key=lambda row: row[0] - row[1]):
-            longest.setdefault(row[2], row)
-            self.counts[row[2]] += row[1] - row[0]
-        self.longest = tuple(longest.values())
+        longest: dict[int, int] = {}  # its number among all
+        counts: dict[int, int] = {}
+        for number, (first, stop, owner) in enumerate(rows):
+            known = longest.get(owner)
+            if known is None:
+                longest[owner], counts[owner] = number, stop - first
+                continue
+            counts[owner] += stop - first
+            if stop - first > rows[known][1] - rows[known][0]:
+                longest[owner] = number
+        self.counts = counts
+        order = sorted(longest.values(), key=lambda number: (rows[number][0] - rows[number][1], number))
+        self.longest = tuple(rows[number] for number in order)
 
 
 class Ties:

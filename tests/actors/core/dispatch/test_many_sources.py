@@ -6,6 +6,7 @@ import pytest
 
 from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX
 from actors.core.dispatch.granting import CHECKS_PER_STEP, LOOKED_AT_MIN, REFUSED_MAX, SERVED_PER_STEP
+from actors.core.dispatch.identity.checks import PLACES_ROWS_MAX
 from protocol.messages import LeaseGranted, LeaseReleased, Ticked
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch import boards
@@ -96,3 +97,32 @@ def test_beside_a_complete_file_each_of_very_many_idle_sources_is_looked_at_in_t
     for step in range(1, steps + 1):
         state.leases.grants.serve(boards.NOW_S)
         assert [each.source for each in boards.said(state._out.take(), LeaseGranted)] == [count] * (step == steps)
+
+
+@pytest.mark.parametrize(("ranges", "waits"), [(PLACES_ROWS_MAX, False), (PLACES_ROWS_MAX + 1, True)])
+def test_of_very_many_ranges_what_to_check_is_looked_for_in_the_step_after_the_file_is_complete(
+    ranges: int, waits: bool
+) -> None:
+    """That step is asked for at once; a file that lacks something again begins anew."""
+    state = boards.board("#" * ranges)
+    for name in "abcdefghijklmnop":
+        boards.add(state, name, 100.0)
+    state.content.plan.suspects[2] = None
+    for chunk in range(ranges):
+        state.report.stored(state.sources[chunk % 3], ((chunk, chunk + 1),), boards.CHUNK)
+    assert state.leases is not None
+    for again in (False, True):
+        if waits:
+            state.leases.grants.serve(boards.NOW_S)
+            posts = state._out.take()
+            assert boards.said(posts, Ticked)
+            assert not boards.said(posts, LeaseGranted)
+        state.leases.grants.serve(boards.NOW_S)
+        posts = state._out.take()
+        assert not boards.said(posts, Ticked)
+        assert boards.said(posts, LeaseGranted) or again
+        state.leases.tracker.lose(0, 1)
+        state.leases.grants.serve(boards.NOW_S)
+        state._out.take()
+        state.leases.tracker.store(99, 0, 1)
+        assert state.leases.tracker.complete
