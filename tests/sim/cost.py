@@ -63,7 +63,7 @@ class Unchecked(ContentChecks):
     def next_check(self, source: Source, tracker: ChunkTracker, *, urgent: bool, now_s: float) -> Check | None:
         return None
 
-    def may_ask(self, tracker: ChunkTracker) -> bool:
+    def may_ask(self, tracker: ChunkTracker, *, now_s: float) -> bool:
         return False
 
     def gate(self, tracker: ChunkTracker, *, now_s: float) -> Gate:

@@ -82,10 +82,7 @@ class Grants:
         refusals_left = REFUSED_MAX if refused is not None else -1
         before, self._was_complete = self._was_complete, self._tracker.complete
         if self._tracker.complete:
-            if before or not self._content.plan.has_many_ranges:
-                self._serve_complete(ready, now_s)
-            else:  # what there is to check is looked for in a step of its own
-                self._out.post(dispatcher_address(self._job.job), Ticked())
+            self._serve_complete(ready, now_s, first=not before)
             return
         self.gate.sized(self.size_bytes)
         for source in ready:
@@ -185,14 +182,20 @@ class Grants:
             for lease in self._tracker.leases.values()
         )
 
-    def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
-        """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
-        may_ask, idle = self._content.may_ask(self._tracker), list(ready)
+    def _serve_complete(self, ready: Iterable[Source], now_s: float, *, first: bool) -> None:
+        """All is there: idle sources read stored chunks again where that proves something, offers are declined.
+
+        `first`: it is since this step. What there is to check of very many ranges is looked for in a step of its own.
+        """
+        if first and self._content.plan.has_many_ranges:
+            self._out.post(dispatcher_address(self._job.job), Ticked())
+            return
+        may_ask, idle = self._content.may_ask(self._tracker, now_s=now_s), list(ready)
         count = max(LOOKED_AT_MIN, len(idle) // LOOKED_AT_SHARE)
-        first = self._looked_at if len(idle) > count else 0
-        self._looked_at = (first + count) % max(len(idle), 1)
+        begin = self._looked_at if len(idle) > count else 0
+        self._looked_at = (begin + count) % max(len(idle), 1)
         for at, source in enumerate(idle):
-            has_turn = may_ask and (source.ticket >= 0 or (at - first) % len(idle) < count)
+            has_turn = may_ask and (source.ticket >= 0 or (at - begin) % len(idle) < count)
             if has_turn and any(self._serve_check(source, now_s, urgent=urgent) for urgent in (True, False)):
                 self._looked_at = 0  # the fastest first again
             elif source.ticket >= 0:

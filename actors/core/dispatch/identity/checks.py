@@ -51,6 +51,9 @@ ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
 TIES_USED_SHARE: Final = 64
 """Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
+TIES_MANY: Final = 1000
+TIES_KEPT_S: Final = 0.1
+"""Beside a complete file of more contributors than `TIES_MANY` missing ties are derived once in this time."""
 PLACES_USED_SHARE: Final = 64
 """The same of the places to check and the ranges of the file."""
 PLACES_ROWS_MAX: Final = 1024
@@ -217,7 +220,9 @@ class CheckPlan:
         self.differences: dict[int, Difference] = {}
         self.checking: dict[int, Check] = {}
         self._ties: tuple[object, int, int, Ties] | None = None
-        self._ties_over, self._ties_used = False, 0
+        self._ties_over, self._ties_used, self._ties_s = False, 0, float("-inf")
+        self._holdings: tuple[object, Holdings] | None = None
+        self._all_tied: tuple[object, object] | None = None  # the state in which nothing was missing
         self._places: tuple[Sequence[Owned], int, bool, list[tuple[int, int, bool]]] | None = None
         self._places_used = self._places_at = 0
         self._edges = OpenEdges()
@@ -261,6 +266,36 @@ class CheckPlan:
             return self._ties[-1]
         return self.ties
 
+    def untied(self, now_s: float) -> bool:
+        """Whether a contributor is not tied to the group that goes on.
+
+        What was missing a moment ago may only delay the seal. That nothing is missing is seen as things stand, and
+        holds until other bytes are stored or groups are taken apart.
+        """
+        rows, groups = self._report.owned(), self._identity.groups
+        if self._all_tied is not None and self._all_tied[0] is rows and self._all_tied[1] is groups:
+            return False
+        missing = self.late_ties(now_s).missing() or self.ties.missing()
+        self._all_tied = None if missing else (rows, groups)
+        return missing
+
+    def late_ties(self, now_s: float) -> Ties:
+        """Missing ties, of very many contributors as they stood up to `TIES_KEPT_S` ago."""
+        known = self._ties
+        many = known is not None and len(known[-1].holdings.longest) > TIES_MANY
+        if known is not None and many and 0 <= now_s - self._ties_s < TIES_KEPT_S:
+            return known[-1]
+        self._ties_s = now_s
+        return self.ties
+
+    @property
+    def holdings(self) -> Holdings:
+        """Ranges and chunks of each contributor, as things stand."""
+        rows = self._report.owned()
+        if self._holdings is None or self._holdings[0] is not rows:
+            self._holdings = rows, Holdings(rows)
+        return self._holdings[1]
+
     @property
     def ties(self) -> Ties:
         """Missing ties, as things stand."""
@@ -268,9 +303,7 @@ class CheckPlan:
         known = self._ties
         if known is None or self._ties_over or known[0] is not rows or known[1:3] != (revision, count):
             self._ties_over, self._ties_used = False, 0
-            same = known is not None and known[0] is rows
-            holdings = known[-1].holdings if known is not None and same else Holdings(rows)
-            ties = Ties(holdings, self._identity, self._sources)
+            ties = Ties(self.holdings, self._identity, self._sources)
             for check in self.checking.values():
                 owner = self._report.owner_of(check.chunk)
                 if owner != MISSING:
@@ -456,7 +489,7 @@ class CheckPlan:
         A source that had another file only between two places where it was compared is found by nothing else.
         """
         owner = self._report.owner_of(0)
-        sent = any(each == source.id for _, _, each in self.ties.holdings.longest)
+        sent = any(each == source.id for _, _, each in self.holdings.longest)
         if not sent or owner in (MISSING, source.id) or self._identity.confirmed_by(source.id, 0):
             return None
         return Check(source.id, 0) if self._may_check(source, 0) else None
@@ -483,13 +516,18 @@ class CheckPlan:
         """Yield those of `_every_place` that are neither confirmed nor asked for.
 
         Of an incomplete file of very many ranges as they stood a moment ago: what became one since then comes later.
+        Those of a complete one only become fewer, and are passed over then.
         """
-        known = self._places
-        if last or known is None or known[2] or self._places_used >= len(known[0]) // PLACES_USED_SHARE:
-            places = self._derived_places(total, last=last)
+        known, rows = self._places, self._report.owned()
+        if known is None or known[2] != last:
+            kept = False
+        elif last:
+            gained = self._identity.revision - known[1]
+            kept = known[0] is rows and self.has_many_ranges and gained < len(rows) // PLACES_USED_SHARE
         else:
-            self._places_used += 1
-            places = known[-1]
+            kept = self._places_used < len(known[0]) // PLACES_USED_SHARE
+            self._places_used += kept
+        places = known[-1] if known is not None and kept else self._derived_places(total, last=last)
         for chunk, owner, spot in places:
             settled = chunk in self._given or self._identity.confirmed(chunk)
             if not settled and self._report.owner_of(chunk) == owner:
@@ -533,7 +571,7 @@ class CheckPlan:
         edges = self._edges if part is rows else OpenEdges()
         for _, _, chunk, owner, _ in edges.of(part, self._identity.confirmed_of):
             yield chunk, owner, not last
-        for first, stop, owner in (self.ties.holdings if part is rows else Holdings(part)).longest:
+        for first, stop, owner in (self.holdings if part is rows else Holdings(part)).longest:
             if stop - first >= OVERLAP_CHUNKS_MIN:  # of a shorter one the edges say the same
                 yield (first + stop) // 2, owner, True
 

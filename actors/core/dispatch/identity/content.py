@@ -128,7 +128,7 @@ class ContentChecks:
         without = (lambda chunk: self.overlaps.is_read(chunk, tracker)) if waits else None
         return self.plan.optional(source, tracker.total, last=self.sealing.last.begun, without=without)
 
-    def may_ask(self, tracker: ChunkTracker) -> bool:
+    def may_ask(self, tracker: ChunkTracker, *, now_s: float) -> bool:
         """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
         if self.in_doubt or self.plan.suspects or self.resume.open or self.search.active:
             return True
@@ -136,7 +136,7 @@ class ContentChecks:
             return True
         if tracker.total == UNBOUNDED:
             return False
-        if self.plan.ties.any_open():  # a race too goes on from what an earlier attempt stored
+        if self.plan.late_ties(now_s).any_open():  # a race too goes on from what an earlier attempt stored
             return True
         return self._job.spec.mode != "race" and self.plan.any_optional(tracker.total)
 

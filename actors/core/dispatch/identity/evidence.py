@@ -263,6 +263,11 @@ class Identity:
         return chunk in self._chunks.get(member, ())
 
     @property
+    def groups(self) -> Groups:
+        """The sets of tied contributors; another object when some were taken apart, which evidence alone never does."""
+        return self._groups
+
+    @property
     def confirmed_of(self) -> Mapping[int, Set[int]]:
         """Chunks of each contributor that another one confirmed; not to be changed."""
         return self._chunks

@@ -174,7 +174,7 @@ class Exclusion:
     def free_untied(self, tracker: ChunkTracker) -> str:
         """Drop what nothing ties to the group that goes on, if it can be fetched again. Returns why it cannot be."""
         main = self._plan.ties.main()
-        owners = {owner for _, _, owner in self._plan.ties.holdings.longest}
+        owners = {owner for _, _, owner in self._plan.holdings.longest}
         untied = {owner for owner in owners if main is None or not self._identity.tied(owner, main)}
         names = " and ".join(sorted({self._report.name_of(owner, self._sources) for owner in untied}))
         able = [each for each in self._sources.values() if each.usable and each.probed and self._may_finish(each, main)]

@@ -110,7 +110,7 @@ class ResumeChecks:
         if not self.open:
             return False
         under_way = any(check.source in self.open & self._asked for check in plan.checking.values())
-        longest = (row for row in plan.ties.holdings.longest if row[2] in self.open and row[2] in sources)
+        longest = (row for row in plan.holdings.longest if row[2] in self.open and row[2] in sources)
         return under_way or any(self.check(sources[row[2]], [row]) is not None for row in longest)
 
     def answered(self, source: int, owner: int) -> bool:

@@ -180,7 +180,7 @@ class SealGate:
         rows = self._report.owned()
         if self._containers.complete(rows, tracker, now_s=now_s) or self._overlaps.awaited(now_s=now_s):
             return Gate.CHECKING
-        untied = not self.proven and self._plan.ties.missing()
+        untied = not self.proven and self._plan.untied(now_s)
         if settled and not untied and self._containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
             return Gate.CHECKING
         if settled and not untied and self._containers.required and self.shortfall():
@@ -216,7 +216,7 @@ class SealGate:
             return None
         if self._containers.digest_open and (check := self._plan.head(source)) is not None:
             return check if self.last.waited_s(now_s) < TIES_S_MAX else None
-        lacking = self._plan.open_suspects() or (not self.proven and self._plan.ties.missing()) or self.shortfall()
+        lacking = self._plan.open_suspects() or (not self.proven and self._plan.untied(now_s)) or self.shortfall()
         return self._plan.forced(source, now_s=now_s) if lacking else None
 
     def shortfall(self) -> str:

@@ -1,13 +1,23 @@
 """Several hundred sources of one job: no step hands over much, and what was put off to a later one comes then."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from actors.core.dispatch.finish_time import SURVEYED_WHOLE_MAX
 from actors.core.dispatch.granting import CHECKS_PER_STEP, LOOKED_AT_MIN, REFUSED_MAX, SERVED_PER_STEP
-from actors.core.dispatch.identity.checks import PLACES_ROWS_MAX
+from actors.core.dispatch.identity.checks import (
+    PLACES_ROWS_MAX,
+    PLACES_USED_SHARE,
+    TIES_KEPT_S,
+    TIES_MANY,
+    CheckPlan,
+)
+from actors.core.dispatch.identity.evidence import Identity
+from actors.core.dispatch.sources import Source
 from protocol.messages import LeaseGranted, LeaseReleased, Ticked
+from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch import boards
 from tests.bench.decision_cost import Driver
@@ -103,7 +113,7 @@ def test_beside_a_complete_file_each_of_very_many_idle_sources_is_looked_at_in_t
 def test_of_very_many_ranges_what_to_check_is_looked_for_in_the_step_after_the_file_is_complete(
     ranges: int, waits: bool
 ) -> None:
-    """That step is asked for at once; a file that lacks something again begins anew."""
+    """That step is asked for at once; so it is when the file lacks something and is complete again."""
     state = boards.board("#" * ranges)
     for name in "abcdefghijklmnop":
         boards.add(state, name, 100.0)
@@ -126,3 +136,61 @@ def test_of_very_many_ranges_what_to_check_is_looked_for_in_the_step_after_the_f
         state._out.take()
         state.leases.tracker.store(99, 0, 1)
         assert state.leases.tracker.complete
+
+
+def of_contributors(count: int, ranges: int) -> tuple[CheckPlan, Identity, Callable[[int, int], None]]:
+    """The plan of a complete file of which `count` sources sent a chunk in turn, and how a chunk is stored again."""
+    state, identity = boards.board("#" * ranges), Identity()
+    sources = {number: Source(number, f"s{number}", f"host-{number}", "fetch-1/w", "f") for number in range(count + 2)}
+
+    def store(chunk: int, source: int) -> None:
+        state.report.lost(RangeSet([(chunk, chunk + 1)]), -1, sources)
+        state.report.stored(sources[source], ((chunk, chunk + 1),), boards.CHUNK)
+
+    for chunk in range(ranges):
+        state.report.stored(sources[chunk % count], ((chunk, chunk + 1),), boards.CHUNK)
+    plan = CheckPlan(identity, sources, state.report)
+    return plan, identity, store
+
+
+@pytest.mark.parametrize(("count", "late"), [(TIES_MANY, False), (TIES_MANY + 1, True)])
+def test_a_missing_tie_of_very_many_may_be_seen_a_moment_later_and_never_overlooked(count: int, late: bool) -> None:
+    plan, identity, store = of_contributors(count, count)
+    now_s = boards.NOW_S
+    for number in range(2, count):
+        identity.agree(0, number, number)
+    assert plan.untied(now_s), "the second contributor"
+    identity.agree(0, 1, 1)
+    assert plan.untied(now_s + TIES_KEPT_S - 0.001) == late
+    for _ in range(2):
+        assert not plan.untied(now_s + TIES_KEPT_S + 0.001), "and that holds"
+    identity.exclude([5], [0])
+    assert plan.untied(now_s + 1.0), "but for groups that are taken apart"
+    store(5, 0)
+    identity.forget(5)
+    assert not plan.untied(now_s + 2.0)
+    store(7, count)
+    assert plan.untied(now_s + 2.001), "and for what was stored since"
+
+
+def test_places_of_a_complete_file_of_very_many_ranges_are_looked_for_again_after_some_evidence() -> None:
+    """Meanwhile what was confirmed or asked for is passed over, and what is stored again is seen at once."""
+    ranges = PLACES_ROWS_MAX + PLACES_USED_SHARE
+    plan, identity, store = of_contributors(3, ranges)
+
+    def places() -> list[int]:
+        return [chunk for chunk, _, _ in plan._open_places(ranges, last=True)]
+
+    first = places()
+    kept = plan._places
+    for chunk in first[: ranges // PLACES_USED_SHARE - 1]:
+        identity.agree(chunk % 3, 4, chunk)
+        assert chunk not in places()
+        assert plan._places is kept
+    identity.agree(3, 4, 1)
+    places()
+    assert plan._places is not kept, "a 64th of the ranges"
+    store(700, 4)
+    assert 700 in places()
+    assert plan._places is not None
+    assert (700, 4) in {(chunk, owner) for chunk, owner, _ in plan._places[-1]}

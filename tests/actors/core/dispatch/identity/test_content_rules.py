@@ -73,7 +73,7 @@ def test_a_source_may_be_asked_of_the_complete_file_where_anything_is_open(why: 
                 content._job = content._job.but(spec=content._job.spec.but(mode="race"))
         case "unbounded":
             content.plan.optional_max, tracker.total = None, UNBOUNDED
-    assert content.may_ask(tracker) is (why not in ("", "race", "unbounded"))
+    assert content.may_ask(tracker, now_s=NOW_S) is (why not in ("", "race", "unbounded"))
 
 
 @pytest.mark.parametrize(("proven", "asked"), [(False, 0), (True, -1)])
