@@ -88,7 +88,7 @@ class FleetNode:
         self._listed_at = 0.0
         self._stopped = ""
         """Why this node stays out of the fleet."""
-        self._last = -1.0
+        self._last = float("inf")  # before the first event there is no pause
         self._wall_s = 0.0
         self._renewed_at = NEVER
         self._renewal_sent = NEVER
@@ -114,7 +114,7 @@ class FleetNode:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take an event; return what is to be done, in order."""
-        if self._last >= 0 and now - self._last > PAUSE_S:
+        if now - self._last > PAUSE_S:
             self.view.paused(now - self._last)
         self._last = now
         handler = self._handlers.get(type(event))

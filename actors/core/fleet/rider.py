@@ -355,7 +355,7 @@ class Rider:
         if not open_parts:
             return None
         start = next((part for part in open_parts if self._within(part)), open_parts[0])
-        stop = last = start + 1
+        stop = last = start
         while stop in mine or (self._within(stop) and board.is_stored(stop)):
             stop += 1
             if stop - 1 in open_parts:

@@ -196,7 +196,7 @@ class RateMonitor:
     def _demand(self, transfer: _Transfer, now_s: float) -> float:
         """Return what a transfer could use: unknown while it is new or at its cap, else a little more than it gets."""
         rate, cap = transfer.rate(now_s), self._shares.cap_of(transfer.job, transfer.source)
-        if rate < 0 or cap <= 0 or rate >= AT_CAP_SHARE * cap:
+        if rate < 0 or rate >= AT_CAP_SHARE * cap:  # 0 is no cap
             return UNLIMITED
         return max(rate * CAP_HEADROOM, DEMAND_MIN_BYTES_S)
 

@@ -242,3 +242,37 @@ def test_of_two_sides_of_one_node_each_the_one_with_more_sources_is_right() -> N
         board = drawn("aaabbb", {"a": (0,), "b": theirs}, odd="b")
         read(board, 3, "n1", "right3", *mine, head=False)
         assert judge(row, board, Check(3, "n2"), ("n1", "n2"), 0.0) == verdict, (mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("part", "node", "digest", "epoch", "compared"),
+    [
+        (0, "n2", "right0", 0, True),
+        (3, "n2", "right3", 0, False),  # its own
+        (0, "n3", "right0", 0, False),  # another node's reading
+        (0, "n2", "", 0, False),  # it could not say
+        (0, "n2", "right0", 1, False),  # of another upload
+        (9, "n2", "right9", 0, False),  # of a part that is not stored
+    ],
+)
+def test_a_node_is_believed_alone_once_it_has_read_a_part_of_another_one(
+    part: int, node: str, digest: str, epoch: int, *, compared: bool
+) -> None:
+    row, board = job(users=False), drawn("aaabbb", {"a": (0,), "b": (1,)})
+    board.set_check(
+        f"check.{part}.{node}", CheckRow(job="j", part=part, node=node, digest=digest, epoch=epoch, head=False)
+    )
+    verdict = judge(row, board, Check(4, "n2"), ("n2",), 0.0)
+    assert verdict == (Verdict() if compared else Verdict(waits=True))
+    assert judge(row, board, Check(4, "n2"), ("n2",), CHECKS_S_MAX) == verdict
+    assert judge(row, board, Check(4, "n2"), ("n2",), CHECKS_S_MAX + 0.1) == Verdict()
+    assert judge(row, board, Check(4, "n2"), ("n1",), 0.0) == Verdict(waits=True), "n1 may read it"
+    assert judge(row, board, Check(4, "n2"), (), 0.0) == Verdict(), "the node of the part is gone"
+
+
+def test_one_that_differs_from_two_is_named_also_where_the_parts_own_node_is_of_the_two() -> None:
+    row, board = job(users=False), drawn("aaabbb", {"a": (0,), "b": (0,)})
+    read(board, 3, "n1", "right3", 0, head=False)
+    assert judge(row, board, Check(3, "n2"), ALL, 0.0) == Verdict()
+    read(board, 3, "n3", "odd3", 0, head=False)
+    assert judge(row, board, Check(3, "n2"), ALL, 0.0) == Verdict(liars=("n3",))

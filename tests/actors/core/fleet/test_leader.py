@@ -448,3 +448,51 @@ def test_a_node_that_was_given_nothing_has_less_work_than_one_with_a_byte() -> N
     desk.jobs(job("a", SEALED), job("b", created=2))
     desk.act()
     assert desk.placed("b") == ("n2",)
+
+
+def test_what_stands_in_the_queue_and_waits_no_more_does_not_hold_up_what_comes_next() -> None:
+    desk = Desk(node("n1"))
+    desk.jobs(job("a", created=1), job("b", created=2), job("c", created=3))
+    desk.jobs(job("a", CANCELLED))
+    desk.bus.write(JOBS, "b", desk.view.jobs["b"], desk.now)
+    (pending,) = desk.bus.out
+    desk.bus.out.clear()
+    assert [command.row.id for command in desk.act()] == ["c"]
+    desk.bus.refused(pending.request, desk.now)
+    desk.bus.out.clear()
+    desk.bus.seen(JOBS, "b")
+    assert [command.row.id for command in desk.act()] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "term", "can"),
+    [
+        ((), "words", True),
+        (("ftp://a/f",), "words", False),
+        (("ftp://a/f",), "", False),
+        (("http://a/f",), "words", True),
+        ((), "", False),
+    ],
+)
+def test_a_search_without_addresses_can_be_fetched_by_any_node(
+    sources: tuple[str, ...], term: str, *, can: bool
+) -> None:
+    desk = Desk(node("n1"))
+    desk.jobs(job(sources=sources, spec=SPEC.but(term=term)))
+    desk.act()
+    assert desk.placed() == (("n1",) if can else ())
+
+
+@pytest.mark.parametrize(("mib", "can"), [(256, True), (255, False)])
+def test_a_node_has_room_from_256_mib_on(mib: int, *, can: bool) -> None:
+    desk = Desk(node("n1", free_bytes=mib << 20))
+    desk.jobs(job())
+    desk.act()
+    assert bool(desk.placed()) == can
+
+
+def test_a_node_that_gives_a_job_up_is_not_asked_again_unless_it_says_so() -> None:
+    assert without(job("j", ACTIVE, "n1", "n2"), "n1", "why").refused == ("n1",)
+    assert without(job("j", ACTIVE, "n1", refused=("n1",)), "n1", "why", refuses=False).refused == ("n1",)
+    assert without(job("j", SEALED, "n1"), "n1", "why").state == SEALED
+    assert without(job("j", PLACED, "n1", "n2"), "n1", "why").state == PLACED

@@ -518,3 +518,10 @@ def test_of_two_windows_that_meet_the_one_of_which_all_is_entered_is_freed_at_on
     desk.me.draining = True
     freed = [command.key for command in of(KvUpdate, desk.act()) if not command.row.node]
     assert freed == ["j.0"]
+
+
+def test_what_is_fetched_in_one_go_is_fetched_to_its_end_before_more_is_claimed() -> None:
+    for as_one, open_parts, claims in ((False, 1, True), (True, 1, False), (True, 0, True)):
+        desk = Desk(window(0, 2, "n1", *range(2 - open_parts)))
+        desk.rider.as_one = as_one
+        assert bool(of(KvCreate, desk.act(100.0))) == claims, (as_one, open_parts)

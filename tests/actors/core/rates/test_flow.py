@@ -237,3 +237,14 @@ def test_a_limiters_flow_that_was_not_judged_yet_is_judged_between_two_reports()
     assert flow.rates(1.5) == []
     assert flow.rates(1.7) == [8000.0]
     assert flow.rates(1.75) == [], "and once"
+
+
+def test_what_a_slower_transfer_leaves_goes_to_one_that_is_held_back_by_its_cap() -> None:
+    flow = Flow()
+    flow.monitor.handle(LimitTotal(limit_bytes_s=100_000), now_s=0.0)
+    for step in range(21):
+        flow.report(step / 10, 4500 * (step + 1), source=0)
+        flow.report(step / 10, 1000 * (step + 1), source=1)
+        if step == 0:
+            assert flow.caps(0.0)[0] == 50_000.0
+    assert flow.caps(2.0) == {0: pytest.approx(87_500.0), 1: pytest.approx(12_500.0)}
