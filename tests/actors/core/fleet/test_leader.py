@@ -456,6 +456,7 @@ def test_what_stands_in_the_queue_and_waits_no_more_does_not_hold_up_what_comes_
     desk.jobs(job("a", CANCELLED))
     desk.bus.write(JOBS, "b", desk.view.jobs["b"], desk.now)
     (pending,) = desk.bus.out
+    assert isinstance(pending, KvUpdate)
     desk.bus.out.clear()
     assert [command.row.id for command in desk.act()] == ["c"]
     desk.bus.refused(pending.request, desk.now)

@@ -195,3 +195,12 @@ def test_the_smallest_cap_is_lifted_like_any_other() -> None:
     assert caps(shares.share_out([demand(1, 0), demand(1, 1)])) == {(1, 0): 1.0, (1, 1): 1.0}
     shares.total_bytes_s = 0
     assert caps(shares.share_out([demand(1, 0)])) == {(1, 0): 0.0, (1, 1): 0.0}
+
+
+def test_a_job_that_ends_takes_its_caps_with_it_and_no_others() -> None:
+    shares = BandwidthShares()
+    shares.total_bytes_s = 900
+    for job in (1, 2, 3):
+        shares.newcomer(Demand(job, 0, f"w{job}", UNLIMITED), 3)
+    shares.forget(2)
+    assert [shares.cap_of(job, 0) for job in (1, 2, 3)] == [300.0, 0.0, 300.0]

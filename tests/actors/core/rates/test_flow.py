@@ -13,6 +13,7 @@ from actors.core.rates.rate_monitor import (
 )
 from protocol.messages import (
     CapRate,
+    JobClosed,
     LimitTotal,
     MonitorJob,
     SourceMeasured,
@@ -248,3 +249,16 @@ def test_what_a_slower_transfer_leaves_goes_to_one_that_is_held_back_by_its_cap(
         if step == 0:
             assert flow.caps(0.0)[0] == 50_000.0
     assert flow.caps(2.0) == {0: pytest.approx(87_500.0), 1: pytest.approx(12_500.0)}
+
+
+def test_a_job_that_is_closed_takes_its_transfers_with_it_and_no_others() -> None:
+    monitor = RateMonitor()
+    for job in (1, 2, 3):
+        policy = TransferPolicy(slow_rate_bytes_s=0, slow_after_s=15.0)
+        monitor.handle(MonitorJob(job=job, dispatcher="d", policy=policy, stall_s=9.0, limit_bytes_s=0), now_s=0.0)
+        for at_s in (0.0, 0.4):
+            progress = TransferProgressed(job=job, source=0, lease=1, received_bytes=int(100 * at_s), worker="w")
+            monitor.handle(progress, now_s=at_s)
+    monitor.handle(JobClosed(job=2), now_s=0.5)
+    said = [post.message for post in monitor.handle(Ticked(), now_s=9.0 + 0.4)]
+    assert sorted(each.job for each in said if isinstance(each, SourceStalled)) == [1, 3]
