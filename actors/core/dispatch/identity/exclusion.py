@@ -191,7 +191,7 @@ class Exclusion:
         return ""
 
     def _may_finish(self, source: Source, main: int | None) -> bool:
-        return main is None or source.id == main or self._identity.tied(source.id, main) or source.leases == 0
+        return main is None or self._identity.tied(source.id, main) or source.leases == 0
 
     def _names_of(self, members: frozenset[int]) -> str:
         return " and ".join(sorted(self._report.name_of(each, self._sources) for each in members))

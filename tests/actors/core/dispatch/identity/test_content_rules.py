@@ -369,3 +369,34 @@ def test_the_latest_claim_is_that_of_what_is_known_now() -> None:
     assert sealing.claim().kind == "pieces"
     state.content.containers.detail = "all frames are right"
     assert sealing.claim().container == "all frames are right"
+
+
+@pytest.mark.parametrize(("checksum", "compared"), [("", f"sha256:{'1' * 64}"), ("md5:" + "0" * 32, "")])
+def test_a_digest_that_a_contributor_names_is_compared_where_the_user_gave_none(checksum: str, compared: str) -> None:
+    state = three(**({"checksum": checksum} if checksum else {}))
+    state.content.named.take(1, [f"sha256:{'1' * 64}"])
+    assert state.content.to_compare() == compared
+
+
+def test_what_was_dropped_is_missing_until_it_is_stored_again() -> None:
+    state = three()
+    content = state.content
+    content.exclusion.drop(RangeSet([(2, 6)]), board_of(state))
+    content.stored([(0, 3), (5, 9)])
+    assert list(content.exclusion.dropped) == [(3, 5)]
+    content.stored([(3, 5)])
+    assert list(content.exclusion.dropped) == []
+
+
+def test_a_span_is_not_asked_of_the_same_source_twice_though_the_whole_chunk_may_be() -> None:
+    state = three()
+    plan, reader = state.content.plan, state.sources[2]
+    plan.optional_max = None
+    first = plan.optional(reader, 12, last=True)
+    assert first is not None
+    plan._asked_spans.add((2, first.chunk))
+    other = plan.optional(reader, 12, last=True)
+    assert other is not None
+    assert other.chunk != first.chunk
+    plan.suspects[first.chunk] = None
+    assert plan.suspect(reader) == Check(2, first.chunk)
