@@ -164,3 +164,71 @@ def test_a_file_that_two_jobs_want_is_asked_for_once_at_a_time(talk: Talk) -> No
     assert [action.path for action in talk.of(SendRequest)] == ["m\\1"]
     talk.do("close_job", 2)
     assert talk.state.idle
+
+
+def test_an_acceptance_that_cannot_be_sent_ends_that_offer_and_no_other(talk: Talk) -> None:
+    for source in (1, 2, 3):
+        talk.enqueue(source)
+        talk.offer(source, 6 + source)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    for ticket in (6, 8, 9, 10):
+        talk.do("send_failed", SendAnswer(ticket, CONNECTION, True), FaultKind.OFFLINE, "no connection")
+        assert not talk.posts(UploadFailed, UploadOffered)
+    talk.do("send_failed", SendAnswer(7, CONNECTION, False), FaultKind.OFFLINE, "no connection")
+    assert not talk.posts(UploadFailed), "a refusal that is lost changes nothing"
+    talk.do("send_failed", SendAnswer(7, CONNECTION, True), FaultKind.OFFLINE, "no connection")
+    (failed,) = talk.posts(UploadFailed)
+    assert (failed.source, failed.fault, failed.detail) == (1, FaultKind.TURN_LOST, "ann went away before its turn")
+
+
+def test_an_offer_that_is_repeated_is_said_once_and_one_with_another_ticket_again(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    assert [post.ticket for post in talk.posts(UploadOffered)] == [7]
+    talk.wait(TIMES.answer_s_max / 2)
+    assert talk.offer(1, 7)
+    assert not talk.posts(UploadOffered)
+    assert talk.offer(1, 8, size=2000)
+    assert [(post.ticket, post.size_bytes) for post in talk.posts(UploadOffered)] == [(8, 2000)]
+    talk.wait(TIMES.answer_s_max * 0.75)
+    assert answers(talk) == [], "the time to answer is that of the second"
+
+
+def test_a_name_that_was_understood_in_the_old_code_page_is_said_in_it_from_then_on(talk: Talk) -> None:
+    path = "m\\Für Elise.mp3"
+    talk.enqueue(1, path)
+    talk.do("denied", path, "File not shared.")
+    talk.wait(3600.0)
+    assert {action.encoding for action in talk.of(SendRequest)} == {"cp1252"}
+    assert {action.encoding for action in talk.of(SendPlaceRequest)} == {"cp1252"}
+    talk.do("offered", path, 7, 1000, CONNECTION)
+    talk.enqueue(2, "m\\Träumerei.mp3")
+    assert [action.encoding for action in talk.of(SendRequest)] == ["cp1252"], "an offer shows that it was understood"
+
+
+@pytest.mark.parametrize(("stopped", "after_s"), [(False, 0.2), (True, 1.5)])
+def test_a_file_is_asked_for_again_once_the_peer_has_counted_its_transfer(
+    talk: Talk, after_s: float, *, stopped: bool
+) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.close(1, 7, stopped=stopped)
+    talk.enqueue(1)
+    talk.wait(after_s - 0.01)
+    assert not talk.of(SendRequest)
+    talk.wait(0.02)
+    assert [action.path for action in talk.of(SendRequest)] == ["m\\1"]
+
+
+def test_a_file_whose_accepted_offer_was_taken_back_is_asked_for_again_after_the_wait_for_the_failure(
+    talk: Talk,
+) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    talk.do("denied", "m\\1", "Cancelled")
+    talk.enqueue(1)
+    talk.wait(1.49)
+    assert not talk.of(SendRequest)
+    talk.wait(0.02)
+    assert [action.path for action in talk.of(SendRequest)] == ["m\\1"]

@@ -412,3 +412,12 @@ def test_an_emptied_slot_of_a_slow_source_takes_a_chunk() -> None:
     subject.took(0, now_s=9.0)
     assert subject.want == CHUNK
     assert subject.handover(now_s=9.0) is None
+
+
+@pytest.mark.parametrize(("at", "dropped"), [(9 * CHUNK, 2 * K), (9 * CHUNK + K, K), (9 * CHUNK + 2 * K, 0)])
+def test_what_lies_before_a_span_is_read_and_dropped(at: int, dropped: int) -> None:
+    subject = compared(9, 9, span_at=2 * K)
+    subject.begin(at)
+    assert (subject.dropping, subject.want) == (bool(dropped), dropped or K)
+    assert spans(subject) == [(9, 2 * K, K)]
+    assert subject.received_bytes == dropped + K
