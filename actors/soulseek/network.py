@@ -72,7 +72,6 @@ LOGIN_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 3.0
 SWEEP_S: Final = 30.0
 FORGETS_A_SWEEP: Final = 3
-HEARD_EVERY_S: Final = 240.0
 UNWATCHED_S: Final = 120.0
 """Pause after another login of our name where it is not watched; it doubles, as each return ends the other login."""
 UNWATCHED_S_MAX: Final = 3600.0
@@ -108,8 +107,7 @@ class SoulseekNetwork:
 
     async def start(self) -> None:
         await self._client.start(connect=False)
-        kept = (self._keep_scanning(), self._keep_sweeping(), self._keep_hearing())
-        self._tasks = [asyncio.create_task(each) for each in kept]
+        self._tasks = [asyncio.create_task(self._keep_scanning()), asyncio.create_task(self._keep_sweeping())]
         if self._settings.interface:
             self._tasks.append(asyncio.create_task(self._guard_interface()))
         if _folders_of(self._settings):
@@ -265,14 +263,6 @@ class SoulseekNetwork:
                 await asyncio.sleep(SWEEP_S / FORGETS_A_SWEEP)
                 unreachable = await self._client.transfers.forget_ended(unreachable)
             seen = self._client.network.sweep(seen)
-
-    async def _keep_hearing(self) -> None:
-        """Ask for what every server answers: not all answer pings, and aioslsk gives up one that says nothing."""
-        while True:
-            await asyncio.sleep(HEARD_EVERY_S)
-            if self.online.is_set():
-                with contextlib.suppress(NetworkError):
-                    await self._client.network.send_server_messages(GetUserStatus.Request(self._settings.username))
 
     # Messages to peers.
 

@@ -1,7 +1,7 @@
 """TCP options of connections to the Soulseek server: one that was cut off without a word is noticed within a minute.
 
 The server may be silent for minutes. A router that forgot the connection, or a computer that slept, leaves one that
-looks alive: searches and messages to peers went nowhere for up to ten minutes.
+looks alive, and searches would go nowhere for more than ten minutes: each ping puts off the end of aioslsk's wait.
 """
 
 import socket

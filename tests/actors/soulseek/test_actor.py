@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aioslsk.network.connection import ServerConnection  # type: ignore[import-untyped,unused-ignore]
 
 from actors.demo.content import Content
 from actors.demo.soulseek.wire import bind
@@ -82,18 +81,6 @@ def test_a_connection_to_the_server_that_is_cut_off_without_a_word_is_noticed(bo
         while not (asked_s := _probed_in_s(box.server_port)):
             assert time.monotonic() < deadline_s
         assert max(asked_s) <= 60
-
-
-def test_a_server_on_which_nothing_happens_is_not_taken_for_a_dead_one(
-    box: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(soulseek_network, "HEARD_EVERY_S", 0.1)
-    monkeypatch.setattr(ServerConnection.__init__, "__defaults__", (False, 1.0))  # seconds without a message
-    with Rig(box.server_port, username="quiet") as rig:
-        rig.online()
-        logins = box.logins()
-        search(rig, "what no user has", wait_s=2.5)
-        assert box.logins() == logins
 
 
 def _probed_in_s(server_port: int) -> list[float]:
