@@ -276,3 +276,9 @@ def test_one_that_differs_from_two_is_named_also_where_the_parts_own_node_is_of_
     assert judge(row, board, Check(3, "n2"), ALL, 0.0) == Verdict()
     read(board, 3, "n3", "odd3", 0, head=False)
     assert judge(row, board, Check(3, "n2"), ALL, 0.0) == Verdict(liars=("n3",))
+
+
+@pytest.mark.parametrize("neighbour", ALL)
+def test_the_neighbour_is_asked_first(neighbour: str) -> None:
+    for part in range(9):
+        assert candidates(job(users=False), Check(part, "n4", neighbour=neighbour), ALL)[0] == neighbour

@@ -497,3 +497,10 @@ def test_a_node_that_gives_a_job_up_is_not_asked_again_unless_it_says_so() -> No
     assert without(job("j", ACTIVE, "n1", refused=("n1",)), "n1", "why", refuses=False).refused == ("n1",)
     assert without(job("j", SEALED, "n1"), "n1", "why").state == SEALED
     assert without(job("j", PLACED, "n1", "n2"), "n1", "why").state == PLACED
+
+
+def test_a_small_node_that_is_idle_goes_before_a_large_one_that_is_not() -> None:
+    desk = Desk(node("n1", slots=8), node("n2", slots=2))
+    desk.jobs(job("x", ACTIVE, "n1"), job("a", created=1))
+    desk.act()
+    assert desk.placed("a") == ("n2",)

@@ -9,6 +9,7 @@ from actors.core.fleet import vocabulary as v
 from actors.core.fleet.board import USER_WINDOWS
 from actors.core.fleet.node import RATE_UNKNOWN, RENEW_S
 from actors.core.fleet.rider import Rider
+from actors.core.fleet.view import Bus, View
 from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, PARTS, SETTINGS, TTL_S, job_id
 from protocol.model.fleet.rows import FleetSettings, WindowRow
 from tests.actors.core.fleet.test_node import HERE, PART, Bench, other
@@ -242,3 +243,29 @@ def test_an_upload_that_lost_against_another_nodes_is_aborted_when_the_job_leave
     row = bench.row(JOBS, job)
     bench.put(JOBS, job, row.but(nodes=("n2",), upload=upload))
     assert [each.upload for each in bench.of(v.AbortUpload)] == aborted
+
+
+def test_a_lease_of_the_lead_is_renewed_every_three_seconds() -> None:
+    bench = Bench().join()
+    at_s = [
+        bench.now
+        for _ in range(40)
+        if any(isinstance(each, v.KvUpdate) and each.bucket == LEASES for each in bench.tick(0.25))
+    ]
+    assert {after - before for before, after in itertools.pairwise(at_s)} == {3.0}
+
+
+def test_a_node_whose_local_job_fails_while_the_file_is_sealed_keeps_the_job() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=1)
+    bench.store(job, 0)
+    bench.give(v.LocalJobFailed(job, "the disk is full"))
+    assert (bench.row(JOBS, job).state, bench.row(JOBS, job).nodes) == ("sealing", ("n1",))
+    bench.give(v.UploadCompleted(job, 0, "etag-1"))
+    assert bench.row(JOBS, job).state == "sealed"
+
+
+def test_before_there_is_a_bus_nothing_is_written_not_even_a_sign_of_life() -> None:
+    bus = Bus(View())
+    assert not bus.write(NODES, "n1", other("n1"), 0.0, vital=True)
+    assert not bus.out

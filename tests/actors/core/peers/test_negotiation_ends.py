@@ -232,3 +232,12 @@ def test_a_file_whose_accepted_offer_was_taken_back_is_asked_for_again_after_the
     assert not talk.of(SendRequest)
     talk.wait(0.02)
     assert [action.path for action in talk.of(SendRequest)] == ["m\\1"]
+
+
+def test_an_offer_that_our_side_does_not_answer_is_declined_after_ten_seconds(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.wait(9.99)
+    assert answers(talk) == []
+    talk.wait(0.02)
+    assert answers(talk) == [(7, False)]
