@@ -241,3 +241,19 @@ def test_an_offer_that_our_side_does_not_answer_is_declined_after_ten_seconds(ta
     assert answers(talk) == []
     talk.wait(0.02)
     assert answers(talk) == [(7, False)]
+
+
+def test_after_another_login_what_was_offered_is_not_asked_for_again_also_where_its_place_was_known(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.do("place_reported", "m\\1", 3)
+    talk.offer(1, 7)
+    talk.do("logged_in")
+    assert not talk.of(SendRequest)
+
+
+@pytest.mark.parametrize("reason", ["Banned", "Too many files", "Cancelled", "File read error.", "Queued"])
+def test_only_a_name_that_is_not_shared_is_asked_for_in_the_old_code_page(talk: Talk, reason: str) -> None:
+    path = "m\\Für Elise.mp3"
+    talk.enqueue(1, path)
+    talk.do("denied", path, reason)
+    assert not talk.of(SendRequest)
