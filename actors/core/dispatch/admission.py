@@ -354,8 +354,9 @@ class Admission:
 
         A search counts as one source that is awaited; whom it finds later has a file of the same size.
         """
-        unprobed = self.awaited > bool(self.job.spec.term) or any(each.asked for each in self.sources.values())
-        return unprobed and self._report.elapsed_s(now_s) < SIZES_AWAITED_S
+        if self._report.elapsed_s(now_s) >= SIZES_AWAITED_S:
+            return False
+        return self.awaited > bool(self.job.spec.term) or any(each.asked for each in self.sources.values())
 
     def _probe(self, source: Source, now_s: float) -> None:
         if source.peer:

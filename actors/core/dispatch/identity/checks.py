@@ -224,7 +224,7 @@ class CheckPlan:
         self._holdings: tuple[object, Holdings] | None = None
         self._all_tied: tuple[object, object] | None = None  # the state in which nothing was missing
         self._places: tuple[Sequence[Owned], int, bool, list[tuple[int, int, bool]]] | None = None
-        self._places_used = self._places_at = 0
+        self._places_used = self._places_at = self._places_front = 0
         self._edges = OpenEdges()
         self._quick: tuple[float, float, bool] = (float("-inf"), 0.0, False)
 
@@ -528,9 +528,15 @@ class CheckPlan:
             kept = self._places_used < len(known[0]) // PLACES_USED_SHARE
             self._places_used += kept
         places = known[-1] if known is not None and kept else self._derived_places(total, last=last)
-        for chunk, owner, spot in places:
-            settled = chunk in self._given or self._identity.confirmed(chunk)
-            if not settled and self._report.owner_of(chunk) == owner:
+        passed = last
+        for at in range(self._places_front if last else 0, len(places)):
+            chunk, owner, spot = places[at]
+            if chunk in self._given or self._identity.confirmed(chunk):
+                if passed:  # for good: the next look begins behind it
+                    self._places_front = at + 1
+                continue
+            passed = False
+            if self._report.owner_of(chunk) == owner:
                 yield chunk, owner, spot
 
     def _derived_places(self, total: int, *, last: bool) -> list[tuple[int, int, bool]]:
@@ -551,7 +557,7 @@ class CheckPlan:
                 and (not place[2] or (spots and self._spots_of.get(place[1], 0) < SPOTS_MAX))
                 and not confirmed(place[0])
             ]
-            self._places_used = 0
+            self._places_used = self._places_front = 0
             self._places = known = (rows, revision, last, places)
         return known[-1]
 

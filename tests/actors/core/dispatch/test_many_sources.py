@@ -12,6 +12,7 @@ from actors.core.dispatch.identity.checks import (
     PLACES_USED_SHARE,
     TIES_KEPT_S,
     TIES_MANY,
+    Check,
     CheckPlan,
 )
 from actors.core.dispatch.identity.evidence import Identity
@@ -194,3 +195,20 @@ def test_places_of_a_complete_file_of_very_many_ranges_are_looked_for_again_afte
     assert 700 in places()
     assert plan._places is not None
     assert (700, 4) in {(chunk, owner) for chunk, owner, _ in plan._places[-1]}
+
+
+def test_a_place_that_is_not_settled_stays_whatever_is_settled_behind_it() -> None:
+    plan, _, _ = of_contributors(3, 30)
+    plan.optional_max = None
+
+    def places() -> list[int]:
+        return [chunk for chunk, _, _ in plan._open_places(30, last=True)]
+
+    every = places()
+    taken = {every[1]}
+    for number in (1, 0, 5, 3):
+        taken.add(every[number])
+        plan.given(Check(4, every[number]), every[number] % 3)
+        assert places() == [chunk for chunk in every if chunk not in taken] != []
+    plan.restart()
+    assert places() == every
