@@ -37,7 +37,7 @@ def test_a_span_is_compared_when_its_chunk_is_stored_and_only_then(tmp_path: Pat
     part.close()
 
 
-def test_spans_are_kept_of_so_many_chunks_and_of_those_all(tmp_path: Path) -> None:
+def test_spans_of_a_limited_number_of_chunks_are_kept_all_of_each(tmp_path: Path) -> None:
     part, spans = opened(tmp_path, len(DATA)).part, EarlySpans()
     for chunk in range(CHUNKS_MAX + 1):
         spans.keep(span(chunk))
