@@ -518,11 +518,11 @@ class CheckPlan:
         Of an incomplete file of very many ranges as they stood a moment ago: what became one since then comes later.
         Those of a complete one only become fewer, and are passed over then.
         """
-        known, rows = self._places, self._report.owned()
+        known = self._places
         if known is None or known[2] != last:
             kept = False
-        elif last:
-            gained = self._identity.revision - known[1]
+        elif last:  # of an incomplete one, to list all that is stored would cost each step milliseconds
+            rows, gained = self._report.owned(), self._identity.revision - known[1]
             kept = known[0] is rows and self.has_many_ranges and gained < len(rows) // PLACES_USED_SHARE
         else:
             kept = self._places_used < len(known[0]) // PLACES_USED_SHARE
