@@ -156,9 +156,13 @@ _decode_unbounded: Final = DataConnection.decode_message_data
 
 
 def _deserialize_message(self: Any, data: bytes) -> Any:
-    """In place of `PeerConnection.deserialize_message`: the same, but search replies are decoded by what is awaited."""
+    """In place of `PeerConnection.deserialize_message`: search replies to us are decoded by what is awaited.
+
+    Other clients of aioslsk in this process get theirs from aioslsk.
+    """
     is_peer = self.connection_type == PeerConnectionType.PEER
-    if is_peer and self.connection_state is not PeerConnectionState.AWAITING_INIT and is_search_reply(data):
+    greeted = self.connection_state is not PeerConnectionState.AWAITING_INIT
+    if is_peer and greeted and is_search_reply(data) and isinstance(self.network, BoundedNetwork):
         return decode_search_reply(data, self.network.is_awaited)
     return _deserialize_any(self, data)
 

@@ -4,9 +4,14 @@ import struct
 import zlib
 
 import pytest
+from aioslsk.network.connection import (  # type: ignore[import-untyped,unused-ignore]
+    PeerConnection,
+    PeerConnectionState,
+)
 from aioslsk.protocol.messages import PeerSearchReply  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.protocol.primitives import Attribute, FileData  # type: ignore[import-untyped,unused-ignore]
 
+from actors.soulseek.aioslsk_patches import BoundedNetwork, limit_aioslsk
 from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX
 from actors.soulseek.ports import FoundFile
 from actors.soulseek.search_replies import ATTRIBUTES_MAX, FILES_MAX, decode_search_reply, is_search_reply
@@ -109,3 +114,13 @@ def test_names_of_western_windows_are_read_and_a_file_whose_name_is_no_text_is_l
 def test_what_is_cut_off_or_cannot_be_is_an_error(body: bytes) -> None:
     with pytest.raises((ValueError, struct.error, zlib.error)):
         decode_search_reply(by_hand(body), {TICKET}.__contains__)
+
+
+def test_other_clients_of_the_library_in_the_same_process_get_their_replies_from_it() -> None:
+    limit_aioslsk()
+    ours = BoundedNetwork.__new__(BoundedNetwork)
+    ours.is_awaited = {TICKET + 1}.__contains__
+    for network, results in ((object(), [file(1)]), (ours, [])):
+        connection = PeerConnection("127.0.0.1", 1, network)
+        connection.connection_state = PeerConnectionState.ESTABLISHED
+        assert connection.deserialize_message(frame(file(1))).results == results
