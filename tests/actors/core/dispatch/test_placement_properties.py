@@ -1,7 +1,7 @@
 """Placements compared with what trying every possibility finds, on boards of two sources whose rates are known."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.core.dispatch.placement import GAIN_MIN_S, GAIN_MIN_SETUPS, GAIN_MIN_SHARE
@@ -12,6 +12,7 @@ ENOUGH_S = GAIN_MIN_S + GAIN_MIN_SETUPS * SETUP_S
 
 
 @given(st.integers(2, 60), RATES, RATES)
+@example(5, 32.0, 43.0)
 def test_a_tail_is_cut_within_a_chunk_of_the_best_place(chunks: int, held: float, comes: float) -> None:
     """Holder and newcomer share so that the later of the two is done as early as can be; else nothing is cut."""
     state = board("a" * chunks, rates={"a": held})
@@ -29,7 +30,8 @@ def test_a_tail_is_cut_within_a_chunk_of_the_best_place(chunks: int, held: float
         assert both_s(moved) <= best_s + 1 / held + 1e-6
         assert alone_s - both_s(moved) >= ENOUGH_S - 1e-6
     elif picture.islower():
-        assert both_s(max(1, int(chunks * comes / (held + comes)))) > alone_s - ENOUGH_S - 1 / comes - 1e-6
+        chunk_s = 1 / min(held, comes)  # the cut falls between chunks, on either side of the best place
+        assert both_s(max(1, int(chunks * comes / (held + comes)))) > alone_s - ENOUGH_S - chunk_s - 1e-6
 
 
 @given(RATES, RATES)
