@@ -53,12 +53,19 @@ class BoundedZlib:
 
     @staticmethod
     def decompress(data: bytes) -> bytes:
-        """Raises `zlib.error` for what unpacks to more than `UNPACKED_BYTES_MAX`, or was cut off."""
-        unpacker = zlib.decompressobj()
-        unpacked = unpacker.decompress(data, UNPACKED_BYTES_MAX)
-        if not unpacker.eof:
-            raise zlib.error(f"unpacks to more than {UNPACKED_BYTES_MAX} bytes, or is cut off")
-        return unpacked
+        """Raises `zlib.error` as `unpack_rest` does."""
+        return unpack_rest(zlib.decompressobj(), data)
+
+
+def unpack_rest(unpacker: Any, packed: bytes, begin: bytes = b"") -> bytes:
+    """Return all that zlib's decompressor unpacks, of which `begin` is unpacked already.
+
+    Raises `zlib.error` for more than `UNPACKED_BYTES_MAX` in all, and for what was cut off.
+    """
+    unpacked = begin + unpacker.decompress(packed, UNPACKED_BYTES_MAX - len(begin))
+    if not unpacker.eof:
+        raise zlib.error(f"unpacks to more than {UNPACKED_BYTES_MAX} bytes, or is cut off")
+    return unpacked  # type: ignore[no-any-return]
 
 
 def bounded_array(cls: Any, pos: int, data: bytes, element_type: Any) -> tuple[int, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aioslsk.protocol.messages import PeerSearchReply  # type: ignore[import-untyped,unused-ignore]
 
-from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX
+from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, unpack_rest
 from actors.soulseek.ports import FoundFile
 
 FILES_MAX: Final = 1000
@@ -45,9 +45,7 @@ def decode_search_reply(message: bytes, is_awaited: Callable[[int], bool]) -> An
     name = _text(data[_COUNT.size : at])
     if not is_awaited(ticket):
         return PeerSearchReply.Request(name, ticket, [], False, 0, 0)
-    data += unpacker.decompress(unpacker.unconsumed_tail, UNPACKED_BYTES_MAX - len(data))
-    if not unpacker.eof:
-        raise zlib.error(f"unpacks to more than {UNPACKED_BYTES_MAX} bytes, or is cut off")
+    data = unpack_rest(unpacker, unpacker.unconsumed_tail, data)
     at, files = _files(data, at + _COUNT.size, locked=False)
     free, speed, queue, _ = _UPLOADER.unpack_from(data, at)
     at += _UPLOADER.size

@@ -169,12 +169,13 @@ def test_a_node_that_has_fetched_nothing_could_fetch_nothing_and_a_byte_a_second
     assert bench.row(NODES, "n1").time_s == pytest.approx(bench.now, abs=RENEW_S)
 
 
-def test_a_sign_of_life_is_given_every_three_seconds() -> None:
+@pytest.mark.parametrize("bucket", [NODES, LEASES])
+def test_a_sign_of_life_is_given_and_the_lease_of_the_lead_renewed_every_three_seconds(bucket: str) -> None:
     bench = Bench().join()
     at_s = [
         bench.now
         for _ in range(40)
-        if any(isinstance(each, v.KvUpdate) and each.bucket == NODES for each in bench.tick(0.25))
+        if any(isinstance(each, v.KvUpdate) and each.bucket == bucket for each in bench.tick(0.25))
     ]
     assert {after - before for before, after in itertools.pairwise(at_s)} == {3.0}
 
@@ -243,16 +244,6 @@ def test_an_upload_that_lost_against_another_nodes_is_aborted_when_the_job_leave
     row = bench.row(JOBS, job)
     bench.put(JOBS, job, row.but(nodes=("n2",), upload=upload))
     assert [each.upload for each in bench.of(v.AbortUpload)] == aborted
-
-
-def test_a_lease_of_the_lead_is_renewed_every_three_seconds() -> None:
-    bench = Bench().join()
-    at_s = [
-        bench.now
-        for _ in range(40)
-        if any(isinstance(each, v.KvUpdate) and each.bucket == LEASES for each in bench.tick(0.25))
-    ]
-    assert {after - before for before, after in itertools.pairwise(at_s)} == {3.0}
 
 
 def test_a_node_whose_local_job_fails_while_the_file_is_sealed_keeps_the_job() -> None:
